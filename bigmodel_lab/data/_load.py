@@ -1,0 +1,111 @@
+"""One door for all data: nothing, a name, a path, or arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from bigmodel_lab.data._arrays import from_arrays
+from bigmodel_lab.data._checks import suit_model
+from bigmodel_lab.data._family import DATASETS
+from bigmodel_lab.data.base import Data, Division
+from bigmodel_lab.errors import DataError
+from bigmodel_lab.i18n import text
+
+_NPZ_PARTS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
+
+
+def load_data(
+    data: object = None,
+    *,
+    validation_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    input_shape: Sequence[int] | None = None,
+    classes: int | None = None,
+) -> Data:
+    """Data for training, from whatever names or holds it.
+
+    Args:
+        data: None (the embedded digits); the name of a data set (``"digits"``, ``"mnist"``); a path to a
+            folder of IDX files or to an ``.npz`` file; or arrays, as
+            :func:`bigmodel_lab.data.from_arrays` takes them; or a :class:`Data`, which is returned.
+        validation_fraction: Share of the training samples kept for validation, 0 … 1.
+        test_fraction: Share of undivided samples kept for the test, 0 … 1.
+        seed: Which samples these are.
+        input_shape: Shape of one sample as the model takes it; None takes any. Grey images without a
+            channel get one.
+        classes: Number of classes; None counts to the highest label.
+
+    Raises:
+        UnknownNameError: A text that is neither a data set nor a path.
+        DataError: The data cannot be trained on; its subclasses say why.
+        MissingPackageError: An optional package is needed to read it.
+
+    >>> data = load_data("digits", seed=1)
+    >>> len(data.train), len(data.validation), len(data.test), data.input_shape
+    (1455, 162, 180, (1, 28, 28))
+    """
+    loaded = _load(data, Division(validation_fraction, test_fraction, seed), classes)
+    return loaded if input_shape is None else suit_model(loaded, input_shape, classes)
+
+
+def _load(data: object, division: Division, classes: int | None) -> Data:
+    if data is None:
+        return DATASETS.get("digits").load(division)
+    if isinstance(data, Data):
+        return data
+    if isinstance(data, str) and not _looks_like_path(data):
+        return DATASETS.get(data).load(division)
+    if isinstance(data, (str, os.PathLike)):
+        return _from_path(Path(data).expanduser(), division, classes)
+    return from_arrays(data, division=division, classes=classes)
+
+
+def _looks_like_path(name: str) -> bool:
+    return name not in DATASETS.names() and (os.sep in name or "/" in name or "." in name or Path(name).exists())
+
+
+def _from_path(path: Path, division: Division, classes: int | None) -> Data:
+    if path.suffix == ".npz" and path.is_file():
+        return from_arrays(_read_npz(path), name=path.stem, division=division, classes=classes)
+    if path.is_dir():
+        from bigmodel_lab.data.mnist import load_folder
+
+        return load_folder(path, division)
+    raise DataError(
+        text(
+            "error.data_path",
+            "{path} {what}. Data is read from a folder of IDX files (MNIST's format) or from an .npz file.",
+            path=str(path),
+            what="is neither" if path.exists() else "does not exist",
+        )
+    )
+
+
+def _read_npz(path: Path) -> object:
+    """``x`` and ``y``, or ``x_train``, ``y_train`` … of a NumPy file."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (OSError, ValueError, BadZipFile) as error:
+        raise DataError(
+            text("error.npz_unreadable", "{path} cannot be read: {error}", path=str(path), error=error)
+        ) from error
+    if {"x", "y"} <= arrays.keys():
+        return arrays["x"], arrays["y"]
+    parts = {name: (arrays[x], arrays[y]) for name, (x, y) in _NPZ_PARTS.items() if {x, y} <= arrays.keys()}
+    if "train" not in parts:
+        raise DataError(
+            text(
+                "error.npz_keys",
+                "{path} holds {found}; needed are x and y, or x_train and y_train (and x_val, y_val, x_test, y_test).",
+                path=str(path),
+                found=sorted(arrays),
+            )
+        )
+    return parts
