@@ -58,8 +58,8 @@ def choose_device(request: str = "auto") -> DeviceChoice:
     """The device to train on; creates no CUDA context.
 
     ``"auto"`` takes the visible CUDA card with the most free memory on which no other process
-    computes; when there is none, the GPU of an Apple computer; else the CPU. ``"cuda"`` does
-    the same among the CUDA cards only and shares a card when all are in use.
+    computes, and shares the freest one when others compute on all; without such a card, the
+    GPU of an Apple computer; else the CPU. ``"cuda"`` does the same among the CUDA cards only.
 
     Args:
         request: ``"auto"``, ``"cuda"``, ``"cuda:1"`` (PyTorch's number), ``"mps"`` or ``"cpu"``.
@@ -81,19 +81,18 @@ def choose_device(request: str = "auto") -> DeviceChoice:
     wanted = re.fullmatch(r"cuda(?::(\d+))?", request) if isinstance(request, str) else None
     if wanted is None or torch.cuda_cards == 0:
         raise _cannot_have(request, torch)
-    return _best(table, share=True) if wanted[1] is None else _numbered(int(wanted[1]), torch, table)
+    return _best(table) if wanted[1] is None else _numbered(int(wanted[1]), torch, table)
 
 
-def pick(cards: Sequence[Card], visible: Sequence[str], own_pid: int | None = None, *, share: bool = False) -> Pick:
+def pick(cards: Sequence[Card], visible: Sequence[str], own_pid: int | None = None) -> Pick:
     """The visible card with the most free memory on which no other process computes.
 
-    A pure function of the facts, so every case can be tested without a card.
+    When others compute on every card, the one with the most free memory is shared. A pure function of the facts, so every case can be tested without a card.
 
     Args:
         cards: All cards of the machine.
         visible: UUIDs of those that this process may see, in PyTorch's order.
         own_pid: Processes with this number do not count as others; None is this process.
-        share: If others compute on every card, take the one with the most free memory all the same.
 
     >>> cards = [Card(0, "GPU-a", "T4", device_free_bytes=2**30), Card(1, "GPU-b", "T4", device_free_bytes=2**33)]
     >>> pick(cards, ["GPU-b", "GPU-a"]).index
@@ -104,7 +103,7 @@ def pick(cards: Sequence[Card], visible: Sequence[str], own_pid: int | None = No
     # A MIG instance is not among the physical cards: nothing is known about it.
     seen = [known.get(uuid, Card(-1, uuid, uuid)) for uuid in visible]
     free = [i for i, card in enumerate(seen) if not _foreign(card, own_pid)]
-    candidates = free or (list(range(len(seen))) if share else [])
+    candidates = free or range(len(seen))
     # max keeps the first of equals; an unknown amount counts as none.
     index = max(candidates, key=lambda i: seen[i].device_free_bytes or 0, default=None)
     others = [_why_not(i, card, own_pid) for i, card in enumerate(seen) if i != index]
@@ -169,7 +168,7 @@ def _names(processes: Sequence[CardProcess]) -> str:
 def _automatic(torch: Torch, table: CardTable) -> DeviceChoice:
     refused = torch.without_cuda
     if torch.cuda_cards:
-        best = _best(table, share=False)
+        best = _best(table)
         if best.device != "cpu":
             return best
         refused = best.reason
@@ -181,15 +180,14 @@ def _automatic(torch: Torch, table: CardTable) -> DeviceChoice:
     return DeviceChoice("cpu", text("device.cpu", "The CPU. {refused}", refused=refused))
 
 
-def _best(table: CardTable, *, share: bool) -> DeviceChoice:
-    """The best CUDA card; ``"cpu"`` when all are in use and must not be shared."""
+def _best(table: CardTable) -> DeviceChoice:
+    """The best CUDA card; ``"cpu"`` when none can be used."""
     visible = cuda_devices()
     if not visible.uuids:  # PyTorch can use CUDA, but the driver tells nothing: as on AMD cards
         return DeviceChoice("cuda:0", text("device.cuda_blind", "The first GPU. {why}", why=visible.reason))
-    choice = pick(table.cards, visible.uuids, share=share)
+    choice = pick(table.cards, visible.uuids)
     if choice.index is None:
-        advice = text("device.share", "To share one, ask for device='cuda' or, for example, device='cuda:0'.")
-        return DeviceChoice("cpu", f"{choice.reason} {advice}")
+        return DeviceChoice("cpu", choice.reason)
     return DeviceChoice(
         f"cuda:{choice.index}", f"{choice.reason} {visible.doubt}".rstrip(), visible.uuids[choice.index]
     )

@@ -52,12 +52,12 @@ def test_the_free_card_with_most_memory_is_picked(cards, visible, index):
 
 def test_sharing_takes_the_card_with_most_memory():
     """When all are in use and sharing is asked for."""
-    assert pick([card(0, 10, 5), card(1, 20, 6)], order(0, 1), OWN, share=True).index == 1
+    assert pick([card(0, 10, 5), card(1, 20, 6)], order(0, 1), OWN).index == 1
 
 
 def test_sharing_still_prefers_a_free_card():
     """Less memory, but nobody else on it."""
-    assert pick([card(0, 10), card(1, 20, 6)], order(0, 1), OWN, share=True).index == 0
+    assert pick([card(0, 10), card(1, 20, 6)], order(0, 1), OWN).index == 0
 
 
 def test_the_reason_names_the_card_and_the_others():
@@ -72,7 +72,7 @@ def test_the_reason_names_the_card_and_the_others():
 
 def test_the_reason_of_a_shared_card_names_the_other():
     """Who is on it."""
-    assert "shared with process 5 (ann)" in pick([card(0, 10, 5)], order(0), OWN, share=True).reason
+    assert "shared with process 5 (ann)" in pick([card(0, 10, 5)], order(0), OWN).reason
 
 
 def test_an_unknown_process_list_is_said():
@@ -113,13 +113,12 @@ def test_auto_takes_the_best_card(machine):
     assert "20 GiB free" in choice.reason
 
 
-def test_auto_does_not_disturb_others(machine):
-    """All cards in use: the CPU, and how to share a card."""
+def test_auto_shares_when_all_are_in_use(machine):
+    """An idle notebook of somebody else does not send a training to the CPU; the reason names it."""
     machine([card(0, 10, 5)])
     choice = choose_device("auto")
-    assert (choice.device, choice.gpu_uuid) == ("cpu", None)
-    assert "process 5 (ann)" in choice.reason
-    assert "device='cuda'" in choice.reason
+    assert choice.device == "cuda:0"
+    assert "shared with process 5 (ann)" in choice.reason
 
 
 def test_auto_keeps_the_card_that_this_process_uses(machine):

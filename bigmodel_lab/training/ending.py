@@ -1,0 +1,31 @@
+"""However a run ends, the log says so."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from types import TracebackType
+
+from bigmodel_lab.runlog import RunLog, Status
+from bigmodel_lab.training.readings import Readings
+
+
+class RecordedEnd:
+    """Around a run: at its end the log gets every step made and the status; errors pass on."""
+
+    def __init__(self, log: RunLog, readings: Readings) -> None:
+        self._log = log
+        self._readings = readings
+        self.status = Status.FAILED
+        """What the run ends with; stays FAILED when it never got to say otherwise."""
+
+    def __enter__(self) -> RecordedEnd:  # noqa: PYI034 - Self needs Python 3.11
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            self.status = Status.STOPPED if isinstance(error, KeyboardInterrupt) else Status.FAILED
+            with suppress(RuntimeError):  # the device may be lost, or a later loss be NaN as well
+                self._readings.drain()
+        self._log.set_status(self.status)

@@ -1,0 +1,104 @@
+"""Does this model take this data? Asked with two samples, before a run begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bigmodel_lab.data import Batches, Data, suit_model
+from bigmodel_lab.errors import ShapeError
+from bigmodel_lab.i18n import text
+from bigmodel_lab.training.evaluate import evaluating
+from bigmodel_lab.training.precision import Arithmetic
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a model and data go together."""
+
+    data: Data
+    """The data in the shape that the model takes."""
+    scores: bool
+    """The output is one score a class, so that accuracy can be counted."""
+
+
+def probe(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic, *, own_loss: bool) -> Fit:
+    """Compute two samples, without learning from them.
+
+    Args:
+        model: On the device.
+        data: With training samples.
+        device: A torch device.
+        arithmetic: Number format of the forward pass.
+        own_loss: The loss is the person's own, so the output need not be scores.
+
+    Raises:
+        ShapeError: The model cannot compute such samples, or its output is not one score a class.
+        LabelRangeError: There are labels for which the output has no score.
+    """
+    fitting, output = _compute(model, data, device, arithmetic)
+    shape = tuple(output.shape) if isinstance(output, Tensor) else None
+    per_class = shape is not None and len(shape) == 2 and shape[0] == 2
+    if own_loss:
+        return Fit(fitting, scores=per_class and shape is not None and shape[1] >= data.classes)
+    if not per_class or shape is None:
+        raise _not_scores(output, data.classes)
+    return Fit(suit_model(fitting, fitting.input_shape, shape[1]), scores=True)
+
+
+def _compute(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) -> tuple[Data, object]:
+    """The output of two samples, with the channel of grey images added where the model wants one."""
+    if len(data.input_shape) == 2 and _wants_channels(model):
+        data = suit_model(data, (1, *data.input_shape))
+    try:
+        return data, _output_of_two(model, data, device, arithmetic)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:  # what torch raises for shapes that do not fit
+        raise ShapeError(
+            text(
+                "error.model_refuses",
+                "The model {model} cannot compute samples of shape {shape} from {data}. Its first layer is {layer}. "
+                "PyTorch says: {error}",
+                model=type(model).__name__,
+                shape=data.input_shape,
+                data=data.name,
+                layer=_first_layer(model),
+                error=error,
+            )
+        ) from error
+
+
+def _output_of_two(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) -> object:
+    # Two samples, because some layers take a single one for a sample without its batch.
+    first_and_last = torch.tensor([0, len(data.train) - 1])
+    batches = Batches(data.train.select(first_and_last), data.scale, device)
+    x, _ = batches.take(torch.arange(2, device=device))
+    # no_grad rather than inference_mode: what a model caches here may be used in training.
+    with evaluating(model), torch.no_grad(), arithmetic.forward():
+        return model(x)
+
+
+def _not_scores(output: object, classes: int) -> ShapeError:
+    found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+    return ShapeError(
+        text(
+            "error.not_scores",
+            "For 2 samples the model returns {found}; the cross-entropy loss needs one score a class: "
+            "(2, {classes}). Change the last layer, or give a loss of your own: loss=….",
+            found=found,
+            classes=classes,
+        )
+    )
+
+
+def _wants_channels(model: nn.Module) -> bool:
+    return isinstance(_first_layer(model), nn.Conv2d)
+
+
+def _first_layer(model: nn.Module) -> nn.Module:
+    """The first part that has weights of its own."""
+    leaves = (part for part in model.modules() if not list(part.children()) and list(part.parameters()))
+    return next(leaves, model)

@@ -1,0 +1,81 @@
+"""A run has random numbers of its own; those of the person are never moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+
+class Randomness:
+    """The state of torch's random numbers for one run (dropout draws from it).
+
+    The state is put in place while the run runs and kept while it does not, so that a
+    stopped run goes on with exactly the numbers that it would have drawn.
+
+    Limit: torch has one such state a device. Code that draws random numbers in another
+    thread while a run is in the background shares it.
+
+    >>> mine = Randomness(seed=1, device="cpu")
+    >>> with mine.in_use():
+    ...     first = torch.rand(2)
+    >>> with mine.in_use():
+    ...     second = torch.rand(2)
+    >>> with Randomness(seed=1, device="cpu").in_use():
+    ...     bool((torch.rand(4) == torch.cat((first, second))).all())
+    True
+    """
+
+    def __init__(self, seed: int, device: str | torch.device) -> None:
+        self._device = torch.device(device)
+        kinds = {"cpu", self._device.type}
+        self._own = {kind: self._fresh(kind, seed) for kind in kinds}
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """The run's random numbers are torch's global ones; the person's return at the end."""
+        persons = self._read()
+        self._write(self._own)
+        try:
+            yield
+        finally:
+            self._own = self._read()
+            self._write(persons)
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """As :meth:`in_use`, but what is drawn inside leaves no trace in the run either."""
+        own = self._own
+        with self.in_use():
+            yield
+        self._own = own
+
+    def _fresh(self, kind: str, seed: int) -> Tensor:
+        device = self._device if kind == self._device.type else kind
+        return torch.Generator(device=device).manual_seed(seed).get_state()
+
+    def _read(self) -> dict[str, Tensor]:
+        return {kind: _get_state(kind, self._device) for kind in self._own}
+
+    def _write(self, states: dict[str, Tensor]) -> None:
+        for kind, state in states.items():
+            _set_state(kind, self._device, state)
+
+
+def _get_state(kind: str, device: torch.device) -> Tensor:
+    if kind == "cuda":
+        return torch.cuda.get_rng_state(device)
+    if kind == "mps":
+        return torch.mps.get_rng_state()
+    return torch.get_rng_state()
+
+
+def _set_state(kind: str, device: torch.device, state: Tensor) -> None:
+    if kind == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    elif kind == "mps":
+        torch.mps.set_rng_state(state)
+    else:
+        torch.set_rng_state(state)

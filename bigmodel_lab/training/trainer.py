@@ -1,0 +1,224 @@
+"""The training loop. One body for every way to drive it: blocking, in a thread, awaited.
+
+The loop appends to the run log and never waits for those who read it. What a person wants
+meanwhile reaches it through the mailbox, of which it reads one flag a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bigmodel_lab.data import Batches, Data, check_not_empty, epoch_order
+from bigmodel_lab.errors import UnknownNameError
+from bigmodel_lab.i18n import text
+from bigmodel_lab.runlog import RunLog, Status
+from bigmodel_lab.training.commands import Commands
+from bigmodel_lab.training.config import TrainConfig
+from bigmodel_lab.training.device import DeviceChoice
+from bigmodel_lab.training.ending import RecordedEnd
+from bigmodel_lab.training.evaluate import Evaluation, evaluate
+from bigmodel_lab.training.optimizers import make_optimizer
+from bigmodel_lab.training.precision import arithmetic_of, matmul_precision, resolve_precision
+from bigmodel_lab.training.probe import probe
+from bigmodel_lab.training.randomness import Randomness
+from bigmodel_lab.training.readings import Readings, readings_for
+from bigmodel_lab.training.recorder import Recorder
+from bigmodel_lab.training.step import LossFunction, Task, correct_of_scores, correct_unknown, training_step
+
+
+class Trainer:
+    """Trains one model on one set of data, and can stop and go on.
+
+    >>> from bigmodel_lab.data import load_data
+    >>> from bigmodel_lab.models import MODELS
+    >>> from bigmodel_lab.runlog import RunLog
+    >>> from bigmodel_lab.training import choose_device
+    >>> log = RunLog.create("example")
+    >>> config = TrainConfig(max_steps=3)
+    >>> trainer = Trainer(MODELS.get("mlp").create(seed=0), load_data(), config, log, device=choose_device("cpu"))
+    >>> trainer.run().value, trainer.steps_made
+    ('finished', 3)
+    >>> log.close(Status.FINISHED)
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Data,
+        config: TrainConfig,
+        log: RunLog,
+        *,
+        device: DeviceChoice,
+        loss: LossFunction | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Move model and data to the device and check that they go together; nothing is trained yet.
+
+        Args:
+            model: Any module that maps a batch (samples, …) to scores (samples, classes).
+            data: What to train on.
+            config: The settings.
+            log: Where everything is recorded; opened and closed by the caller.
+            device: Where to compute.
+            loss: Maps (output, labels) to the mean loss; None is the cross-entropy.
+            name: What the model is called; None takes its class.
+
+        Raises:
+            DataError: The data is empty, or does not suit the model.
+            ConfigError: The optimizer cannot be made from these settings.
+        """
+        check_not_empty("training", data.train)
+        self.config = config
+        self.model = model.to(device.device)
+        self.steps_made = 0
+        self._device = device
+        self._name = name or type(model).__name__
+        self._randomness = Randomness(config.seed, device.device)
+        self._precision = resolve_precision(config.precision, device.device)
+        arithmetic = arithmetic_of(self._precision, device.device)
+        with self._randomness.borrowed():
+            fit = probe(model, data, device.device, arithmetic, own_loss=loss is not None)
+        self.data = fit.data
+        self._task = Task(
+            model, loss or F.cross_entropy, correct_of_scores if fit.scores else correct_unknown, arithmetic
+        )
+        self.optimizer = make_optimizer(
+            config.optimizer, model.parameters(), config.learning_rate, config.optimizer_options
+        )
+        self._train = Batches(self.data.train, self.data.scale, device.device)
+        self._validation = Batches(self.data.validation, self.data.scale, device.device)
+        self.attach(log)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps in one pass over the training data; the last may have fewer samples."""
+        return -(-len(self._train) // self.config.effective_batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimizer steps of the whole run."""
+        planned = self.config.epochs * self.steps_per_epoch
+        return planned if self.config.max_steps is None else min(planned, self.config.max_steps)
+
+    def attach(self, log: RunLog) -> None:
+        """Record into this log from now on, e.g. into the reopened one of a stopped run."""
+        self._log = log
+        self._readings: Readings = readings_for(self._device.device, Recorder(log))
+        self._commands = Commands(log, self._readings.drain)
+        log.update_header(
+            total_steps=self.total_steps,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=self.config.epochs,
+            device=self._device.device,
+            device_reason=self._device.reason,
+            model=self._name,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            config=self.config.facts,
+            data=self.data.facts,
+        )
+        if self._task.count_correct is correct_unknown:
+            reason = text("unknown.accuracy", "The model's output is not one score a class.")
+            log.set_unknown("accuracy", reason)
+            log.set_unknown("validation_accuracy", reason)
+
+    def run(self) -> Status:
+        """Train until all steps are made or a stop is wanted; called again, go on from there.
+
+        A stopped and continued run ends with exactly the weights of one that was not
+        stopped (on a CPU to the bit). torch's random numbers are the person's own again
+        afterwards. The log stays open.
+
+        Returns:
+            ``FINISHED`` or ``STOPPED``.
+
+        Raises:
+            NonFiniteLossError: The loss became NaN or infinite.
+        """
+        with RecordedEnd(self._log, self._readings) as end, self._computing(), torch.enable_grad():
+            self._announce()
+            if not self.model.training:  # parts that the person froze by .eval() are left so
+                self.model.train()
+            status = self._all_epochs()
+            self._readings.drain()
+            end.status = status
+        return status
+
+    def evaluate(self, split: str = "test") -> Evaluation:
+        """Loss and accuracy on a part of the data; waits for the device.
+
+        Args:
+            split: ``"test"``, ``"validation"`` or ``"train"``.
+
+        Raises:
+            UnknownNameError: There is no such part.
+            EmptyDataError: It has no samples.
+        """
+        if split not in self.data.splits:
+            raise UnknownNameError(text("split.kind", "part of the data"), split, self.data.splits)
+        part = self.data.splits[split]
+        check_not_empty(split, part)
+        with self._randomness.borrowed(), matmul_precision(self._precision):
+            loss, correct = self._measure(Batches(part, self.data.scale, self._device.device))
+        hits = correct.item() if self._task.count_correct is correct_of_scores else None
+        return Evaluation(loss.item(), None if hits is None else hits / len(part), len(part))
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        """The run's random numbers and number format are in force; the person's return afterwards."""
+        with self._randomness.in_use(), matmul_precision(self._precision):
+            yield
+
+    def _all_epochs(self) -> Status:
+        while self.steps_made < self.total_steps:
+            if not self._epoch():
+                return Status.STOPPED
+            self._end_epoch()
+        return Status.FINISHED
+
+    def _epoch(self) -> bool:
+        """The steps that are left of the present epoch; False when a stop is wanted before its end."""
+        task, optimizer, take = self._task, self.optimizer, self._train.take
+        mailbox, readings = self._log.mailbox, self._readings
+        micro = self.config.micro_batch_size
+        readings.start_clock()
+        for indices in self._indices_left():
+            if mailbox.flag:
+                if self._commands.stop_wanted():
+                    return False
+                readings.start_clock()
+            samples = indices.shape[0]
+            parts = (indices,) if samples <= micro else torch.split(indices, micro)
+            loss, correct = training_step(task, optimizer, map(take, parts), samples)
+            step = self.steps_made
+            self.steps_made = step + 1
+            readings.step(step, samples, loss, correct)
+        return True
+
+    def _indices_left(self) -> tuple[Tensor, ...]:
+        """The samples of each step that is left of the present epoch."""
+        epoch, made = divmod(self.steps_made, self.steps_per_epoch)
+        order = epoch_order(len(self._train), self.config.seed, epoch).to(self._device.device)
+        steps = torch.split(order, self.config.effective_batch_size)
+        return steps[made : made + self.total_steps - self.steps_made]
+
+    def _end_epoch(self) -> None:
+        """Validate, and add the row of the epoch."""
+        validated = len(self._validation)
+        nothing = torch.tensor(torch.nan)
+        loss, correct = self._measure(self._validation) if validated else (nothing, nothing)
+        self._readings.epoch(self.steps_made - 1, validated, loss, correct)
+        self._log.event("epoch", epoch=-(-self.steps_made // self.steps_per_epoch))
+
+    def _measure(self, batches: Batches) -> tuple[Tensor, Tensor]:
+        return evaluate(self._task, batches, self.config.micro_batch_size)
+
+    def _announce(self) -> None:
+        """The log itself notes that a run started, paused, resumed or ended."""
+        self._log.set_status(Status.RUNNING)
+        self._log.event("device", device=self._device.device, reason=self._device.reason)
+        self._log.event("precision", **self._precision.facts)
