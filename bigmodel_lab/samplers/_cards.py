@@ -70,7 +70,7 @@ class Card:
         return text("cards.title", "GPU {index} ({name})", index=self.index, name=self.name)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CardTable:
     """All cards of the machine at one moment."""
 
@@ -78,6 +78,9 @@ class CardTable:
     """In the order of nvidia-smi."""
     reason: str = ""
     """Why there is no card; empty when there are some."""
+
+    def __repr__(self) -> str:
+        return self.render()
 
     def as_json(self) -> dict[str, Any]:
         """The table in values of JSON: ``cards`` (with their fields) and ``reason``.

@@ -87,7 +87,8 @@ def choose_device(request: str = "auto") -> DeviceChoice:
 def pick(cards: Sequence[Card], visible: Sequence[str], own_pid: int | None = None) -> Pick:
     """The visible card with the most free memory on which no other process computes.
 
-    When others compute on every card, the one with the most free memory is shared. A pure function of the facts, so every case can be tested without a card.
+    When others compute on every card, the one with the most free memory is shared. A pure
+    function of the facts, so every case can be tested without a card.
 
     Args:
         cards: All cards of the machine.
@@ -105,7 +106,7 @@ def pick(cards: Sequence[Card], visible: Sequence[str], own_pid: int | None = No
     free = [i for i, card in enumerate(seen) if not _foreign(card, own_pid)]
     candidates = free or range(len(seen))
     # max keeps the first of equals; an unknown amount counts as none.
-    index = max(candidates, key=lambda i: seen[i].device_free_bytes or 0, default=None)
+    index: int | None = max(candidates, key=lambda i: seen[i].device_free_bytes or 0, default=None)
     others = [_why_not(i, card, own_pid) for i, card in enumerate(seen) if i != index]
     taken = [] if index is None else [_why(index, seen[index], own_pid)]
     return Pick(index, " ".join([*taken, *others]))

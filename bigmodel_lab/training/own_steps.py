@@ -96,11 +96,12 @@ class OwnSteps:
 
     def _append(self, step: int, now: int, own: tuple[float, float], values: Values) -> None:
         stream = self._steps
-        row = [*own, *[nan] * (len(stream.keys) - len(own))]
+        keys = stream.keys
+        row = [*own, *[nan] * (len(keys) - len(own))]
         for key, value in values.items():
             number = value if isinstance(value, float) else _number(key, value)
-            if key in stream.keys:
-                row[stream.keys.index(key)] = number
+            if key in keys:
+                row[keys.index(key)] = number
             else:
                 stream.add_key(key)
                 row.append(number)

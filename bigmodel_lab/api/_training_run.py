@@ -1,0 +1,131 @@
+"""A run of our own training loop: running now, paused, or ended in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future
+
+from torch import nn
+
+from bigmodel_lab.api._interrupt import interrupts_to
+from bigmodel_lab.api._live import FailureRecorded, OutcomeKept, sampled, tell_interrupt
+from bigmodel_lab.api._run import Run
+from bigmodel_lab.errors import ConfigError
+from bigmodel_lab.i18n import text
+from bigmodel_lab.runlog import RunLog, Status
+from bigmodel_lab.training import Evaluation, TrainConfig, Trainer
+from bigmodel_lab.widgets import RunDisplay
+
+
+class TrainingRun(Run):
+    """A run that this process trains; what :func:`bigmodel_lab.fit` returns.
+
+    >>> import bigmodel_lab as lab
+    >>> run = lab.fit("mlp", epochs=1, background=True)
+    >>> run.wait()
+    >>> run.evaluate("test").accuracy > 0.3
+    True
+    """
+
+    def __init__(self, trainer: Trainer, log: RunLog, *, gpu_uuid: str | None, sample_hz: float) -> None:
+        super().__init__(log, log.path)
+        self._trainer = trainer
+        self._log = log
+        self._gpu_uuid = gpu_uuid
+        self._sample_hz = sample_hz
+        self._background = False
+        self._outcome: Future[None] = Future()
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that is trained, in its present state."""
+        return self._trainer.model
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings of the run."""
+        return self._trainer.config
+
+    def start(self, *, background: bool = False) -> None:
+        """Train until the end; called by :func:`bigmodel_lab.fit`.
+
+        Args:
+            background: In a thread; returns at once.
+        """
+        self._background = background
+        self._outcome = Future()
+        display = RunDisplay(self._log, self._log.mailbox)
+        display.show()
+        if background:
+            threading.Thread(
+                target=self._train_for_outcome, args=(display,), name=f"train {self.name}", daemon=True
+            ).start()
+            return
+        with interrupts_to(self._log, may_pause=display.front.kind == "notebook", tell=tell_interrupt):
+            self._train(display)
+        self._outcome.set_result(None)
+
+    def pause(self) -> None:
+        """Pause after the current step; :meth:`resume` goes on."""
+        self._log.mailbox.post("pause", "api")
+
+    def stop(self) -> None:
+        """End cleanly after the current step; :meth:`resume` can still go on from there."""
+        self._log.mailbox.post("stop", "api")
+
+    def resume(self) -> None:
+        """Go on from the step at which the run was paused or stopped.
+
+        Raises:
+            ConfigError: The run has made all its steps, or it failed.
+        """
+        if self.status is Status.PAUSED:
+            self._log.mailbox.post("resume", "api")
+        elif self.status is Status.STOPPED:
+            self._log = self._source = RunLog.reopen(self.path)
+            self._trainer.attach(self._log)
+            self.start(background=self._background)
+        else:
+            raise ConfigError(
+                text(
+                    "run.cannot_resume",
+                    "This run is {status}; only a paused or stopped run can be resumed. Start a new one with lab.fit(…).",
+                    status=self.status.value,
+                )
+            )
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until a run in the background has ended; its error, if any, is raised here.
+
+        Args:
+            timeout: Seconds after which to give up with ``TimeoutError``; None waits for ever.
+        """
+        self._outcome.result(timeout)
+
+    async def ended(self) -> None:
+        """Await the end of a run in the background; Interrupt stops it cleanly."""
+        with interrupts_to(self._log, may_pause=False, tell=tell_interrupt):
+            await asyncio.shield(asyncio.wrap_future(self._outcome))
+
+    def evaluate(self, split: str = "test") -> Evaluation:
+        """Loss and accuracy on a part of the data that was not trained on.
+
+        Args:
+            split: ``"test"`` or ``"validation"``.
+        """
+        return self._trainer.evaluate(split)
+
+    def _train_for_outcome(self, display: RunDisplay) -> None:
+        """Body of the background thread: whatever ends the training is kept for :meth:`wait`."""
+        with OutcomeKept(self._outcome):
+            self._train(display)
+
+    def _train(self, display: RunDisplay) -> None:
+        try:
+            with FailureRecorded(self._log):
+                with sampled(self._log, gpu_uuid=self._gpu_uuid, sample_hz=self._sample_hz):
+                    status = self._trainer.run()
+                self._log.close(status)
+        finally:
+            display.finish()

@@ -1,0 +1,125 @@
+"""The command ``bigmodel-lab``: what one needs in a terminal beside the notebook."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import bigmodel_lab as lab
+from bigmodel_lab.errors import BigModelLabError
+from bigmodel_lab.i18n import text
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 1 with the reason on standard error.
+
+    Args:
+        arguments: The words after ``bigmodel-lab``; None takes them from the command line.
+    """
+    chosen = _parser().parse_args(arguments)
+    command: Command = chosen.command
+    try:
+        return command(chosen)
+    except BigModelLabError as error:
+        print(f"bigmodel-lab: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bigmodel-lab", description=text("cli.about", "Train PyTorch models and see what they do to the GPU.")
+    )
+    parser.add_argument("--version", action="version", version=f"bigmodel_lab {lab.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add_machine(commands)
+    _add_training(commands)
+    _add_ctl(commands)
+    return parser
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = commands.add_parser("demo", help=text("cli.demo", "execute the quickstart notebook and leave its report"))
+    demo.add_argument("--notebook", type=Path, default=Path("notebooks/01_quickstart.ipynb"))
+    demo.add_argument("--output", type=Path, default=Path("demo_output"))
+    demo.set_defaults(command=_demo)
+
+
+def _add_machine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    gpus = commands.add_parser("gpus", help=text("cli.gpus", "who is on the cards of this machine"))
+    gpus.add_argument("--json", action="store_true", help=text("cli.json", "print JSON"))
+    gpus.set_defaults(command=_gpus)
+    doctor = commands.add_parser("doctor", help=text("cli.doctor", "what works here, and one command for each gap"))
+    doctor.add_argument("--json", action="store_true", help=text("cli.json", "print JSON"))
+    doctor.set_defaults(command=_doctor)
+
+
+def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run = commands.add_parser("run", help=text("cli.run", "train a documented model in this terminal"))
+    run.add_argument("model")
+    run.add_argument("--data", help=text("cli.run.data", "data set by name, or a folder with MNIST's IDX files"))
+    run.add_argument("--epochs", type=int)
+    run.add_argument("--micro-batch-size", type=int)
+    run.add_argument("--learning-rate", type=float)
+    run.add_argument("--device", default="auto")
+    run.add_argument("--seed", type=int, default=0)
+    run.set_defaults(command=_run)
+    runs = commands.add_parser("runs", help=text("cli.runs", "runs recorded on this machine"))
+    runs.add_argument("--folder", type=Path)
+    runs.add_argument(
+        "--live", action="store_true", help=text("cli.runs.live", "only those that are running now, in any folder")
+    )
+    runs.set_defaults(command=_runs)
+
+
+def _add_ctl(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    ctl = commands.add_parser("ctl", help=text("cli.ctl", "pause, resume or stop a run from any terminal"))
+    ctl.add_argument("action", choices=["pause", "resume", "stop"])
+    ctl.add_argument("run", nargs="?", help=text("cli.ctl.run", "run id or file; may be left out when one run is live"))
+    ctl.set_defaults(command=_ctl)
+
+
+def _demo(chosen: argparse.Namespace) -> int:
+    from bigmodel_lab._demo import run_demo
+
+    print(run_demo(chosen.notebook, chosen.output).render())
+    return 0
+
+
+def _gpus(chosen: argparse.Namespace) -> int:
+    table = lab.gpus()
+    print(json.dumps(table.as_json(), indent=2) if chosen.json else table.render())
+    return 0
+
+
+def _doctor(chosen: argparse.Namespace) -> int:
+    report = lab.doctor()
+    print(json.dumps(report.as_json(), indent=2) if chosen.json else report.render())
+    return 0
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    given = {name: getattr(chosen, name) for name in ("epochs", "micro_batch_size", "learning_rate")}
+    settings = {name: value for name, value in given.items() if value is not None}
+    run = lab.fit(chosen.model, chosen.data, device=chosen.device, seed=chosen.seed, **settings)
+    print(run.summary())
+    return 0
+
+
+def _runs(chosen: argparse.Namespace) -> int:
+    from bigmodel_lab.api._control import live_table
+
+    print(live_table() if chosen.live else lab.runs(chosen.folder))
+    return 0
+
+
+def _ctl(chosen: argparse.Namespace) -> int:
+    from bigmodel_lab.api._control import control
+
+    print(control(chosen.action, chosen.run))
+    return 0

@@ -1,0 +1,25 @@
+"""Shows runs in notebooks and terminals: the only place that knows anywidget, IPython and matplotlib."""
+
+from __future__ import annotations
+
+from bigmodel_lab.widgets._bundle import bundle_missing
+from bigmodel_lab.widgets._frontends import FrontEnd, detect
+from bigmodel_lab.widgets._plot import plot
+from bigmodel_lab.widgets._progress import ProgressLine
+from bigmodel_lab.widgets._svg import picture
+from bigmodel_lab.widgets.display import RunDisplay
+
+
+def probe_widget(timeout_s: float = 2.0) -> bool:
+    """Whether a widget shown in the running cell is heard before the cell ends.
+
+    Args:
+        timeout_s: How long to wait for its message.
+    """
+    # anywidget costs half a second to import, and only this and the live widget need it.
+    from bigmodel_lab.widgets import _probe
+
+    return _probe.probe_widget(timeout_s)
+
+
+__all__ = ["FrontEnd", "ProgressLine", "RunDisplay", "bundle_missing", "detect", "picture", "plot", "probe_widget"]
