@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from bigmodel_lab import runlog
 from bigmodel_lab.errors import RunFolderError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.runlog.folder import writable_runs_folder
 from bigmodel_lab.samplers import CardTable, read_cards
 from bigmodel_lab.widgets import FrontEnd, bundle_missing, detect, probe_widget
 
@@ -134,9 +134,9 @@ def _torch(cards: CardTable) -> Finding:
 def _run_folder() -> Finding:
     subject = text("doctor.runs", "run folder")
     try:
-        folder = runlog.runs_folder()
+        folder = writable_runs_folder()
     except RunFolderError as error:
-        return Finding(subject, "missing", str(error), f"export {runlog.FOLDER_VARIABLE}=~/runs")
+        return Finding(subject, "missing", str(error), "export BIGMODEL_LAB_RUNS=~/runs")
     return Finding(subject, "works", str(folder))
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.i18n import text
-from bigmodel_lab.runlog import LiveRun, live_runs, send_command
+from bigmodel_lab.runlog import LiveRun, Status, live_runs, send_command
 
 
 def control(action: str, run: str | None = None) -> str:
@@ -26,7 +26,7 @@ def control(action: str, run: str | None = None) -> str:
 
 
 def _live(run: str | None) -> LiveRun:
-    live = live_runs()
+    live = [r for r in live_runs() if r.status is not Status.LOST]  # a killed one obeys nobody
     found = [r for r in live if run is None or r.run_id.startswith(run)]
     if len(found) == 1:
         return found[0]

@@ -83,6 +83,8 @@ class TrainingRun(Run):
         if self.status is Status.PAUSED:
             self._log.mailbox.post("resume", "api")
         elif self.status is Status.STOPPED:
+            if self._background:
+                self.wait()  # its thread may still be closing the file
             self._log = self._source = RunLog.reopen(self.path)
             self._trainer.attach(self._log)
             self.start(background=self._background)

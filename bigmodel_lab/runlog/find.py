@@ -89,7 +89,7 @@ def send_command(path_or_run_id: str | os.PathLike[str], name: str, *, source: s
         raise RunFileError(
             text(
                 "runlog.ended",
-                "The run {path} is {status}: nothing obeys the command {name!r}. Live runs: bigmodel-lab runs --live",
+                "The run {path} is {status}: nothing obeys the command {name!r}.",
                 path=path,
                 status=status.value,
                 name=name,

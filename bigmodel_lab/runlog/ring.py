@@ -40,6 +40,13 @@ class _Ring:
         self.integers = np.frombuffer(self.buffer, np.int64).reshape(ROWS, -1)
         self.numbers = np.frombuffer(self.buffer, np.float64).reshape(ROWS, -1)
 
+    def copied(self, first: int, rows: int) -> NDArray[np.int64]:
+        """These rows, as at most two pieces of the memory, in memory of their own; shape (rows, 2 + keys)."""
+        at = first & _MASK
+        if at + rows <= ROWS:
+            return self.integers[at : at + rows].copy()
+        return np.concatenate([self.integers[at:], self.integers[: at + rows - ROWS]])
+
     def widened(self, key: str) -> _Ring:
         """The same rows with one more column, unknown so far."""
         wide = _Ring((*self.keys, key))
@@ -71,7 +78,7 @@ class Stream:
     array([[0.4, nan]])
     """
 
-    __slots__ = ("_ring", "_start", "axis", "count", "name")
+    __slots__ = ("_header", "_ring", "_start", "axis", "count", "name")
 
     def __init__(self, name: str, axis: Axis, keys: Sequence[str], start: Start | None = None) -> None:
         self.name = name
@@ -83,6 +90,7 @@ class Stream:
         """Rows so far, those that left the ring and those of earlier sessions included."""
         _check_keys(name, keys)
         self._ring = _Ring(tuple(keys))
+        self._header = StreamHeader(name, axis, self._ring.keys)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -105,7 +113,7 @@ class Stream:
 
     def header(self) -> StreamHeader:
         """Name and columns."""
-        return StreamHeader(self.name, self.axis, self.keys)
+        return self._header
 
     def append(self, step: int, monotonic_ns: int, values: Sequence[float | None]) -> None:
         """Add one row. Costs less than a microsecond, never waits, never touches the disk.
@@ -141,6 +149,7 @@ class Stream:
         if key not in self.keys:
             _check_keys(self.name, (*self.keys, key))
             self._ring = self._ring.widened(key)
+            self._header = StreamHeader(self.name, self.axis, self._ring.keys)
         return self.keys.index(key)
 
     def read(self, start: int = 0, limit: int | None = None) -> Block:
@@ -148,17 +157,15 @@ class Stream:
         stop = self.count  # before the ring: a ring that is put in its place later has these rows too
         ring = self._ring
         first = max(start, self.first)
-        stop = max(first, stop if limit is None else min(stop, first + limit))
-        slots = np.arange(first, stop) & _MASK
-        integers, numbers = ring.integers[slots], ring.numbers[slots]
-        late = min(max(0, self.first - first), stop - first)  # overwritten while they were copied
-        return Block(
-            self.name,
-            first + late,
-            integers[late:, 0].copy(),
-            integers[late:, 1] + self._start.shift_ns,
-            _columns(numbers, late),
-        )
+        rows = max(0, stop - first)
+        integers = ring.copied(first, rows if limit is None else min(rows, max(0, limit)))
+        late = self.first - first
+        if late > 0:  # overwritten while they were copied
+            integers, first = integers[late:], first + min(late, len(integers))
+        step, monotonic_ns, values = integers[:, 0], integers[:, 1], integers.view(np.float64)[:, 2:]
+        if self._start.shift_ns:
+            monotonic_ns = monotonic_ns + self._start.shift_ns
+        return Block(self.name, first, step, monotonic_ns, values)
 
     def _padded(self, values: Sequence[float | None]) -> list[float]:
         missing = len(self.keys) - len(values)
@@ -173,10 +180,6 @@ class Stream:
                 )
             )
         return [float("nan") if v is None else float(v) for v in values] + [float("nan")] * missing
-
-
-def _columns(numbers: NDArray[np.float64], late: int) -> NDArray[np.float64]:
-    return np.ascontiguousarray(numbers[late:, 2:])
 
 
 def _check_keys(stream: str, keys: Sequence[str]) -> None:

@@ -41,32 +41,23 @@ class Cell:
         context = self._context.copy()
         return lambda: context.run(job)
 
-    def show_once(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
-        """Show a bundle as a new output that is never replaced, so that saved notebooks stay comparable."""
-        self.run(lambda: self._publish(data, metadata, transient={}))
-
     def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
         """Show a bundle of the same content in several formats as a new output of the cell."""
-        self.run(lambda: self._publish(data, metadata, transient=self._identity))
+        self.run(lambda: self._publish(data, metadata))
 
     def replace(self, data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None) -> None:
         """Show a bundle in place of what :meth:`show` showed."""
-        self.run(lambda: self._publish(data, metadata, transient=self._identity, update=True))
-
-    @property
-    def _identity(self) -> dict[str, str]:
-        return {"display_id": self.display_id}
+        self.run(lambda: self._publish(data, metadata, update=True))
 
     def _publish(
         self,
         data: Mapping[str, Any],
         metadata: Mapping[str, Any] | None,
         *,
-        transient: dict[str, str],
         update: bool = False,
     ) -> None:
         from IPython.display import publish_display_data
 
         # Not display(): ipywidgets 7 would show a widget without its display id.
         publish: Any = publish_display_data
-        publish(dict(data), dict(metadata or {}), transient=transient, update=update)
+        publish(dict(data), dict(metadata or {}), transient={"display_id": self.display_id}, update=update)

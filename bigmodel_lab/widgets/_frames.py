@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,7 @@ KEYFRAME_BYTES = 13_600
 _SERIES = 16
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """What one message says of one stream."""
 
     stream: int
@@ -85,29 +84,29 @@ def fit(groups: Sequence[Group], limit_bytes: int) -> list[Group]:
 
     Small groups are served first and whole; what they leave goes to the dense ones.
     """
-    fitted: dict[int, Group] = {}
+    sizes = [_size(group) for group in groups]
     left = limit_bytes
-    for nth, group in enumerate(sorted(groups, key=_exact_bytes)):
+    if sum(sizes) <= left:
+        return list(groups)
+    fitted = list(groups)
+    for nth, at in enumerate(sorted(range(len(groups)), key=sizes.__getitem__)):
         share = left // (len(groups) - nth)
-        fitted[group.stream] = reduced = _fit_one(group, share)
-        left -= _size(reduced)
-    return [fitted[group.stream] for group in groups]
+        if sizes[at] > share:
+            fitted[at] = _reduced(groups[at], share)
+            sizes[at] = _size(fitted[at])
+        left -= sizes[at]
+    return fitted
 
 
-def _fit_one(group: Group, share: int) -> Group:
-    if _size(group) <= share:
-        return group
+def _reduced(group: Group, share: int) -> Group:
     bucket_bytes = 4 * (1 + 2 * group.keys)
     buckets = max(1, (share - 4 * group.keys) // bucket_bytes)
     return Group(group.stream, reduce_rows(group.rows, buckets), group.last)
 
 
-def _exact_bytes(group: Group) -> int:
-    return len(group.rows) * (1 + group.keys)
-
-
 def _size(group: Group) -> int:
-    return 4 * (len(group.rows) * (1 + _planes(group.rows) * group.keys) + group.keys)
+    rows, keys = group.rows, len(group.last)
+    return 4 * (len(rows.x) * (1 + _planes(rows) * keys) + keys)
 
 
 def _planes(rows: Rows) -> int:
@@ -116,19 +115,24 @@ def _planes(rows: Rows) -> int:
 
 
 def _frame(content: dict[str, Any], groups: Sequence[Group], state: Mapping[str, Any] | None) -> Frame:
-    content["groups"] = [[group.stream, len(group.rows), _planes(group.rows)] for group in groups]
+    content["groups"] = [[group.stream, len(group.rows.x), _planes(group.rows)] for group in groups]
     if state is not None:
         content["state"] = dict(state)
-    return Frame(content, b"".join(_numbers(group) for group in groups))
+    return Frame(content, _numbers(groups) if groups else b"")
 
 
-def _numbers(group: Group) -> bytes:
-    rows = group.rows
-    parts = [rows.x]
-    for key in range(group.keys):
-        parts.append(rows.low[:, key])
-        if not rows.exact:
-            parts.append(rows.high[:, key])
-    parts.append(group.last)
+def _numbers(groups: Sequence[Group]) -> bytes:
+    parts: list[Floats] = []
+    for group in groups:
+        parts += (group.rows.x, _by_key(group.rows), group.last)
     with np.errstate(over="ignore"):  # beyond float32 is drawn as infinite, which it is for a chart
         return np.concatenate(parts).astype("<f4").tobytes()
+
+
+def _by_key(rows: Rows) -> Floats:
+    """Key after key its low values, and where the rows are reduced its high values behind them."""
+    if rows.exact:
+        return rows.low.T.ravel()
+    both = np.empty((rows.low.shape[1], 2, len(rows.x)))
+    both[:, 0], both[:, 1] = rows.low.T, rows.high.T
+    return both.ravel()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+_WAITING_ROWS, _WAITING_STRETCHES = 4096, 64
 
-@dataclass(frozen=True)
+
+@dataclass(slots=True, eq=False)  # not frozen: that would take four times as long to make
 class Rows:
-    """A stretch of a stream, ready to draw: buckets, or the rows themselves where low is high."""
+    """A stretch of a stream, ready to draw: buckets, or the rows themselves where low is high. Never changed."""
 
     x: Floats
     """Step number, or seconds since the run began, of the first row of each bucket, shape (n,)."""
@@ -47,11 +51,24 @@ def reduce_rows(rows: Rows, buckets: int) -> Rows:
     )
 
 
+def join_rows(stretches: Sequence[Rows]) -> Rows:
+    """Consecutive stretches, at least one, as one."""
+    if len(stretches) == 1:
+        return stretches[0]
+    x = np.concatenate([rows.x for rows in stretches])
+    low = np.concatenate([rows.low for rows in stretches])
+    if all(rows.low is rows.high for rows in stretches):
+        return Rows(x, low, low, exact=all(rows.exact for rows in stretches))
+    high = np.concatenate([rows.high for rows in stretches])
+    return Rows(x, low, high, exact=all(rows.exact for rows in stretches))
+
+
 class History:
     """Online reduction: when the buckets are used up, neighbours merge and all become twice as wide.
 
     Adding a row costs the same however long the run is, and a view of the whole run costs
-    at most ``capacity`` buckets.
+    at most ``capacity`` buckets. Rows wait until there are many or someone looks: reducing
+    a thousand at once costs hardly more than reducing one.
     """
 
     def __init__(self, keys: int, capacity: int = 512) -> None:
@@ -61,16 +78,20 @@ class History:
         self._width = 1  # rows per bucket
         self._count = 0  # rows so far
         self._exact = True  # every bucket holds one true row, none a reduced stretch
+        self._waiting: list[Rows] = []
+        self._waiting_rows = 0
         self.last = np.full(keys, np.nan)
         """Latest known value of each key; NaN before the first."""
 
     @property
     def rows_per_bucket(self) -> int:
         """Rows that one bucket covers now."""
+        self._take_waiting()
         return self._width
 
     def add_keys(self, keys: int) -> None:
         """Columns for keys that came later, unknown so far, up to ``keys`` columns."""
+        self._take_waiting()
         more = keys - self._low.shape[1]
         if more > 0:
             self._low = _widen(self._low, more)
@@ -79,8 +100,28 @@ class History:
 
     def add(self, rows: Rows) -> None:
         """Append a stretch of the stream; a bucket that is itself reduced counts as one row."""
-        if not len(rows):
+        count = len(rows.x)
+        if not count:
             return
+        self._remember_last(rows.high)
+        self._waiting.append(rows)
+        self._waiting_rows += count
+        if self._waiting_rows > _WAITING_ROWS or len(self._waiting) > _WAITING_STRETCHES:
+            self._take_waiting()
+
+    def rows(self, buckets: int) -> Rows:
+        """The whole history as at most ``buckets`` buckets."""
+        self._take_waiting()
+        used = -(-self._count // self._width)
+        exact = self._exact and self._width == 1
+        return reduce_rows(Rows(self._x[:used], self._low[:used], self._high[:used], exact), buckets)
+
+    def _take_waiting(self) -> None:
+        if self._waiting:
+            self._reduce(join_rows(self._waiting))
+            self._waiting, self._waiting_rows = [], 0
+
+    def _reduce(self, rows: Rows) -> None:
         while self._count + len(rows) > len(self._x) * self._width:
             self._merge_neighbours()
         self._exact = self._exact and rows.exact
@@ -89,13 +130,6 @@ class History:
         starts[0] = 0  # the first bucket may have been begun by rows that came earlier
         self._write(self._count // self._width, rows, starts)
         self._count += len(rows)
-        self._remember_last(rows.high)
-
-    def rows(self, buckets: int) -> Rows:
-        """The whole history as at most ``buckets`` buckets."""
-        used = -(-self._count // self._width)
-        exact = self._exact and self._width == 1
-        return reduce_rows(Rows(self._x[:used], self._low[:used], self._high[:used], exact), buckets)
 
     def _write(self, first: int, rows: Rows, starts: NDArray[np.int64]) -> None:
         low = np.fmin.reduceat(rows.low, starts, axis=0)
@@ -118,12 +152,14 @@ class History:
         self._width *= 2
 
     def _remember_last(self, values: Floats) -> None:
-        if np.isfinite(values[-1]).all():
-            self.last = values[-1].copy()
+        newest = values[-1]
+        if all(map(isfinite, newest.tolist())):
+            self.last = newest.copy()
             return
         known = np.isfinite(values)
         column = np.flatnonzero(known.any(axis=0))
         row = len(values) - 1 - known[::-1, column].argmax(axis=0)
+        self.last = self.last.copy()  # the one before may be on its way to a view
         self.last[column] = values[row, column]
 
 

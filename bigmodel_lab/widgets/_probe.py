@@ -8,7 +8,12 @@ from typing import Any
 
 from bigmodel_lab.widgets.dashboard import keep_asked_subshell
 
-_ESM = "export default { render({ model }) { model.send({ type: 'hello' }); } }"
+# Again and again: what is sent before JupyterLab has opened its way past the busy cell waits behind it.
+_ESM = """export default { render({ model }) {
+  const timer = setInterval(() => model.send({ type: "hello" }), 100);
+  setTimeout(() => clearInterval(timer), 3000);
+  return () => clearInterval(timer);
+} }"""
 
 
 def probe_widget(timeout_s: float = 2.0) -> bool:

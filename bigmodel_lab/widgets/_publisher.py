@@ -54,9 +54,11 @@ class Publisher:
         self._one_at_a_time = threading.Lock()
         self._outbox: deque[Frame | RangeRequest] = deque()
         self._wants_keyframe = True  # the first message carries what was recorded before
+        self._greeted = False  # a hello waits for its answer
         self._seq = 0
         self._last_sent = self._last_keyframe = float("-inf")
         self._unknown: Mapping[str, str] = {}
+        self._shown: Mapping[str, Any] = {}
         self._told: tuple[object, ...] = ()
         self._told_unknown: Mapping[str, str] = {}
         self._failures = 0
@@ -68,8 +70,8 @@ class Publisher:
         """The run has ended and all of it was sent."""
 
     def hello(self) -> None:
-        """A view appeared: it needs the whole run."""
-        self._wants_keyframe = True
+        """A view appeared: it needs the whole run, and to know that it was heard."""
+        self._wants_keyframe = self._greeted = True
 
     def ack(self, name: str, *, ok: bool) -> None:
         """Tell the browser what became of a command."""
@@ -92,7 +94,8 @@ class Publisher:
             self._one_at_a_time.release()
 
     def _update(self) -> None:
-        self.state, self._unknown = self._reader.read(), self._source.unknown()
+        self.state, self._unknown = self._reader.read(), dict(self._source.unknown())
+        self._shown = self._facts(self.state)
         self._follow_structure()
         self._empty_outbox()
         if self._wants_keyframe:
@@ -106,7 +109,7 @@ class Publisher:
         self.ended = self.state.status.ended and not (groups or self._outbox or self._wants_keyframe)
 
     def _follow_structure(self) -> None:
-        changed = bool(self._unknown.keys() - self._told_unknown.keys())
+        changed = not self._unknown.keys() <= self._told_unknown.keys()
         for header in self._source.streams():
             followed = self._streams.get(header.name)
             if followed is None:
@@ -145,6 +148,9 @@ class Publisher:
         self._deliver(_frames.keyframe(self._next_seq(), histories, self._message(whole=True)))
         self._last_keyframe = self._now()
         self._wants_keyframe = False
+        if self._greeted:
+            self._greeted = False
+            self._deliver(_frames.ack("hello", ok=True))
 
     def _new_groups(self) -> list[Group]:
         groups = []
@@ -159,13 +165,13 @@ class Publisher:
         return self._told != self._worth_telling() or (waited and not self.state.status.ended)
 
     def _worth_telling(self) -> tuple[object, ...]:
-        return (self.state.status, dict(self._facts(self.state)), dict(self._unknown))
+        return (self.state.status, self._shown, self._unknown)
 
     def _message(self, *, whole: bool) -> dict[str, Any]:
-        message = self.state.message() | dict(self._facts(self.state))
+        message = {**self.state.message(), **self._shown}
         if whole or self._unknown != self._told_unknown:
-            message["unknown"] = dict(self._unknown)
-        self._told, self._told_unknown = self._worth_telling(), dict(self._unknown)
+            message["unknown"] = self._unknown
+        self._told, self._told_unknown = self._worth_telling(), self._unknown
         return message
 
     def _next_seq(self) -> int:

@@ -57,6 +57,8 @@ class StateReader:
         self._pace = _Pace()
         self._now = monotonic_ns
         self._next_event = 0
+        self._seen_rows = 0
+        self._last_row = (-1, int(self._header["started_monotonic_ns"]))
 
     def read(self) -> RunState:
         """Where the run stands now."""
@@ -64,9 +66,11 @@ class StateReader:
         for event in source.events(self._next_event):
             self._clock.note(event)
             self._next_event = event.index + 1
-        last_step, last_ns = _last_row(source)
+        last_step, last_ns = self._newest()
         made = last_step + 1
         elapsed = self._clock.seconds(last_ns if status is Status.LOST else self._now())
+        if self._header.get("total_steps") is None:  # becomes known once the data are loaded
+            self._header = source.header()
         total = _whole(self._header.get("total_steps"))
         return RunState(
             status=status,
@@ -76,6 +80,18 @@ class StateReader:
             elapsed=elapsed,
             eta=None if status.ended else self._pace.eta(elapsed, made, total),
         )
+
+    def _newest(self) -> tuple[int, int]:
+        """Step and time of the newest step; (-1, start of the run) before the first."""
+        source = self._source
+        if not self._seen_rows and all(stream.name != "step" for stream in source.streams()):
+            return self._last_row
+        rows = source.count("step")
+        if rows != self._seen_rows:
+            block = source.read("step", rows - 1, 1)
+            if len(block):
+                self._seen_rows, self._last_row = rows, (int(block.step[-1]), int(block.monotonic_ns[-1]))
+        return self._last_row
 
 
 class _Clock:
@@ -111,15 +127,6 @@ class _Pace:
         if total is None or made <= steps or elapsed <= since:
             return None
         return max(0.0, (total - made) * (elapsed - since) / (made - steps))
-
-
-def _last_row(source: Source) -> tuple[int, int]:
-    """Step and time of the newest step; (-1, start of the run) before the first."""
-    rows = source.count("step") if any(stream.name == "step" for stream in source.streams()) else 0
-    block = source.read("step", rows - 1, 1) if rows else None
-    if block is None or not len(block):
-        return -1, int(source.header()["started_monotonic_ns"])
-    return int(block.step[-1]), int(block.monotonic_ns[-1])
 
 
 def _epochs(made: int, header: Mapping[str, Any]) -> dict[str, int | None]:

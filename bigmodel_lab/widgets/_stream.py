@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigmodel_lab.runlog.base import Block, Reduced, Source, StreamHeader
-from bigmodel_lab.widgets._history import Floats, History, Rows
+from bigmodel_lab.widgets._history import Floats, History, Rows, join_rows
 
 _BEHIND_ROWS = 8192  # further behind than this, rows are taken reduced
 _CATCH_UP_BUCKETS = 512
@@ -80,13 +80,15 @@ class FollowedStream:
         block = self._source.read(self.header.name, self._cursor, _BEHIND_ROWS)
         rows = self._rows(block)
         if block.first > self._cursor:  # a gap: the rows between left the ring before they were read
-            rows = _join(self._stretch(self._cursor, block.first, _CATCH_UP_BUCKETS), rows)
+            rows = join_rows([self._stretch(self._cursor, block.first, _CATCH_UP_BUCKETS), rows])
         self._cursor = block.next
         self.history.add(rows)
-        return rows if len(rows) else None
+        return rows if len(rows.x) else None
 
     def last(self, unknown: Mapping[str, str]) -> Floats:
         """Latest known value of each key; NaN where it is unknown now, or was never known."""
+        if unknown.keys().isdisjoint(self.header.keys):
+            return self.history.last
         gone = np.array([key in unknown for key in self.header.keys], dtype=bool)
         return np.where(gone, np.nan, self.history.last)
 
@@ -103,7 +105,7 @@ class FollowedStream:
 
     def _rows(self, block: Block) -> Rows:
         x = _axis(self.header, block.step, block.monotonic_ns, self._started_ns)
-        values = _columns(block.values, len(self.header.keys))
+        values = np.asfortranarray(_columns(block.values, len(self.header.keys)))  # reduced and sent key by key
         return Rows(x, values, values, exact=True)
 
     def _find(self, x: float) -> int:
@@ -137,14 +139,5 @@ def _columns(values: Floats, keys: int) -> Floats:
     """Exactly ``keys`` columns: a key that appeared between two reads waits for the next structure."""
     missing = keys - values.shape[1]
     if missing <= 0:
-        return values[:, :keys]
+        return values[:, :keys] if missing else values
     return np.hstack([values, np.full((len(values), missing), np.nan)])
-
-
-def _join(before: Rows, after: Rows) -> Rows:
-    return Rows(
-        np.concatenate([before.x, after.x]),
-        np.concatenate([before.low, after.low]),
-        np.concatenate([before.high, after.high]),
-        exact=before.exact and after.exact,
-    )

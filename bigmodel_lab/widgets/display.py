@@ -96,10 +96,13 @@ class RunDisplay:
         if self.front.kind == "notebook":
             self._show_in_notebook()
             job, seconds = self._notebook_beat, FAST_SECONDS if self.front.thread_updates else SLOW_SECONDS
+        elif self.front.kind == "headless":
+            self.stage = "text"
+            self._publish(self._cell.show, self._line_bundle())
+            job, seconds = self._headless_beat, PICTURE_SECONDS
         else:
             self.stage = "text"
-            overwrite = True if self.front.kind == "headless" else None
-            self._text = _progress.ProgressLine(self._source, overwrite=overwrite, now=self._now)
+            self._text = _progress.ProgressLine(self._source, now=self._now)
             job, seconds = self._text_beat, TEXT_SECONDS
         if self._mailbox is not None:
             self._mailbox.call_soon(self._controls.learn_loop)
@@ -171,6 +174,12 @@ class RunDisplay:
             return self._offer_picture()
         return waiting or not (self.stage == "widget" and self._publisher.ended)
 
+    def _headless_beat(self) -> bool:
+        """One output that is replaced, because a saved notebook keeps every printed line."""
+        if not self._finished:
+            self._offer(self._line_bundle())
+        return not self._finished and not self._source.status().ended
+
     def _text_beat(self) -> bool:
         return not self._finished and self._text is not None and self._text.tick()
 
@@ -201,6 +210,9 @@ class RunDisplay:
         drawn = picture(self._source, note=self.reason)
         return {"image/svg+xml": drawn, "text/plain": self._line()}, {}
 
+    def _line_bundle(self) -> Bundle:
+        return {"text/plain": self._line()}, {}
+
     # How it gets out
 
     @property
@@ -230,10 +242,8 @@ class RunDisplay:
         if self._text is not None:
             self._text.finish()
         self.reason = ""
-        if self.front.kind == "notebook":
+        if self.front.kind != "script":
             self._publish(self._cell.replace, self._picture_bundle())
-        elif self.front.kind == "headless":
-            self._publish(self._cell.show_once, self._picture_bundle())
 
     def _line(self) -> str:
         return _progress.line(self._reader.read(), _progress.latest(self._source))

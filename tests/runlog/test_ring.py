@@ -108,3 +108,31 @@ def test_a_reader_never_sees_half_a_row(stream):
         assert np.array_equal(block.values, np.stack([index, -index], axis=1))
     thread.join()
     assert seen > 0
+
+
+def test_a_block_may_reach_over_the_end_of_the_memory(stream):
+    """Rows on both sides of the place where the ring begins anew come back in order."""
+    for i in range(ROWS + 100):
+        stream.append(i, 2 * i, (float(i), float(-i)))
+    block = stream.read(ROWS - 3, 6)
+    index = np.arange(ROWS - 3, ROWS + 3)
+    assert np.array_equal(block.step, index)
+    assert np.array_equal(block.monotonic_ns, 2 * index)
+    assert np.array_equal(block.values, np.stack([index, -index], axis=1))
+
+
+def test_a_block_keeps_its_numbers_while_rows_are_appended(stream):
+    """What was read is a copy: a whole round of the ring later it is unchanged."""
+    stream.append(7, 8, (0.5, 0.25))
+    block = stream.read()
+    for i in range(ROWS):
+        stream.append(i, i, (9.0, 9.0))
+    assert (block.step.tolist(), block.monotonic_ns.tolist(), block.values.tolist()) == ([7], [8], [[0.5, 0.25]])
+
+
+def test_the_header_tells_of_a_new_key(stream):
+    """It is the same object until a column is added."""
+    before = stream.header()
+    assert stream.header() is before
+    stream.add_key("my_score")
+    assert stream.header().keys == ("loss", "accuracy", "my_score")
