@@ -15,7 +15,7 @@ from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import RunLog, Status
 from bigmodel_lab.training import Evaluation, TrainConfig, Trainer
-from bigmodel_lab.widgets import RunDisplay
+from bigmodel_lab.widgets import RunDisplay, cell_number
 
 
 class TrainingRun(Run):
@@ -35,6 +35,7 @@ class TrainingRun(Run):
         self._gpu_uuid = gpu_uuid
         self._sample_hz = sample_hz
         self._background = False
+        self._cell: int | None = None
         self._outcome: Future[None] = Future()
 
     @property
@@ -55,6 +56,7 @@ class TrainingRun(Run):
         """
         self._background = background
         self._outcome = Future()
+        self._cell = cell_number()
         display = RunDisplay(self._log, self._log.mailbox)
         display.show()
         if background:
@@ -117,6 +119,13 @@ class TrainingRun(Run):
             split: ``"test"`` or ``"validation"``.
         """
         return self._trainer.evaluate(split)
+
+    def _ipython_display_(self) -> None:
+        """The dashboard again; in the cell that shows it already, one line of text."""
+        if self._cell is not None and self._cell == cell_number():
+            print(repr(self))  # noqa: T201 (what a person asked for by naming the run)
+        else:
+            super()._ipython_display_()
 
     def _train_for_outcome(self, display: RunDisplay) -> None:
         """Body of the background thread: whatever ends the training is kept for :meth:`wait`."""

@@ -70,6 +70,7 @@ class Watch:
         self._accompaniment = ExitStack()
         self._accompaniment.callback(self._display.finish)
         self._accompaniment.enter_context(FailureRecorded(log))
+        self._accompaniment.push(self._close)
         self._accompaniment.enter_context(sampled(log, gpu_uuid=_uuid_of(device), sample_hz=self._sample_hz))
         if self._interrupt:
             may_pause = self._display.front.kind == "notebook"
@@ -81,9 +82,6 @@ class Watch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._steps.drain()
-        if kind is None:
-            self._running().close(Status.STOPPED if self.stopped else Status.FINISHED)
         self._accompaniment.__exit__(kind, error, trace)
 
     def __call__(self, loader: Iterable[Item]) -> Iterator[Item]:
@@ -146,6 +144,12 @@ class Watch:
             self.stopped = self._commands.stop_wanted()
             self._steps.start_clock()
         return self.stopped
+
+    def _close(self, kind: type[BaseException] | None, *_: object) -> None:
+        """After the samplers have stopped: the last steps, then the end, unless it is a failure."""
+        self._steps.drain()
+        if kind is None:
+            self._running().close(Status.STOPPED if self.stopped else Status.FINISHED)
 
     def _running(self) -> RunLog:
         if self._log is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigmodel_lab.widgets._bundle import bundle_missing
-from bigmodel_lab.widgets._frontends import FrontEnd, detect
+from bigmodel_lab.widgets._frontends import FrontEnd, cell_number, detect
 from bigmodel_lab.widgets._plot import plot
 from bigmodel_lab.widgets._progress import ProgressLine
 from bigmodel_lab.widgets._svg import picture
@@ -22,4 +22,14 @@ def probe_widget(timeout_s: float = 2.0) -> bool:
     return _probe.probe_widget(timeout_s)
 
 
-__all__ = ["FrontEnd", "ProgressLine", "RunDisplay", "bundle_missing", "detect", "picture", "plot", "probe_widget"]
+__all__ = [
+    "FrontEnd",
+    "ProgressLine",
+    "RunDisplay",
+    "bundle_missing",
+    "cell_number",
+    "detect",
+    "picture",
+    "plot",
+    "probe_widget",
+]

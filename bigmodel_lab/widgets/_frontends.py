@@ -60,6 +60,12 @@ def running_kernel() -> Any | None:
     return getattr(shell, "kernel", None)
 
 
+def cell_number() -> int | None:
+    """Number of the running cell, as in ``In [3]``; None outside a notebook."""
+    count = getattr(getattr(running_kernel(), "shell", None), "execution_count", None)
+    return count if isinstance(count, int) else None
+
+
 def _headless(reason: str) -> FrontEnd:
     return FrontEnd("headless", "nbclient", thread_updates=not _drops_thread_updates(), reason=reason)
 
