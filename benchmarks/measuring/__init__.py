@@ -1,0 +1,1 @@
+"""How the benchmarks measure: workloads, blocks, pairs, a real kernel, records of the machine."""
