@@ -109,17 +109,25 @@ class OwnSteps:
 
 
 def _number(key: str, value: float | Tensor) -> float:
-    return float(_scalar(key, value.detach())) if isinstance(value, Tensor) else float(value)
+    if not isinstance(value, Tensor):
+        return float(value)
+    if value.numel() != 1:
+        raise _not_a_scalar(key, value)
+    return value.item()
 
 
 def _scalar(key: str, value: Tensor) -> Tensor:
     if value.numel() != 1:
-        raise ShapeError(
-            text(
-                "watch.not_a_scalar",
-                "log({key}=…) got a tensor of shape {shape}; a recorded value is one number. Take its mean() first.",
-                key=key,
-                shape=tuple(value.shape),
-            )
-        )
+        raise _not_a_scalar(key, value)
     return value.reshape(())
+
+
+def _not_a_scalar(key: str, value: Tensor) -> ShapeError:
+    return ShapeError(
+        text(
+            "watch.not_a_scalar",
+            "log({key}=…) got a tensor of shape {shape}; a recorded value is one number. Take its mean() first.",
+            key=key,
+            shape=tuple(value.shape),
+        )
+    )

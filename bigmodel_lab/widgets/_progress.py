@@ -61,13 +61,13 @@ class ProgressLine:
 
         Args:
             source: The run.
-            out: Where to write; None is the standard output.
+            out: Where to write; None is standard error, as standard output belongs to the program.
             overwrite: Each line replaces the one before; None: where ``out`` is a terminal.
             now: Clock in seconds.
         """
         self._source = source
         self._reader = StateReader(source)
-        self._out = out or sys.stdout
+        self._out = out or sys.stderr
         self._overwrite = self._out.isatty() if overwrite is None else overwrite
         self._now = now
         self._due = float("-inf")

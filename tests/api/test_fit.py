@@ -70,10 +70,10 @@ def test_fit_takes_what_the_model_documents():
 
 
 def test_fit_in_a_script_writes_lines_of_text(capsys: pytest.CaptureFixture[str]):
-    """A script gets text: the last line says how it ended."""
+    """A script gets text beside its own output: the last line says how it ended."""
     lab.fit("mlp", epochs=1)
 
-    last = capsys.readouterr().out.strip().splitlines()[-1]
+    last = capsys.readouterr().err.strip().splitlines()[-1]
     assert "finished" in last
     assert "epoch 1/1" in last
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -153,3 +157,40 @@ def test_the_model_is_described_in_the_header():
 def test_samples_of_a_batch(batch, samples):
     """The first tensor tells how many samples a batch has; without one it is unknown."""
     assert samples_of(batch) == samples
+
+
+def test_interrupt_stays_the_persons_own_by_default():
+    """Inside the block Ctrl+C raises KeyboardInterrupt, as ever, and the run is on record as failed."""
+    before = signal.getsignal(signal.SIGINT)
+    with lab.watch():
+        assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_interrupt_becomes_a_stop_when_asked_for(batches):
+    """With ``interrupt=True`` the loop ends after the step, and the handler of before comes back."""
+    before = signal.getsignal(signal.SIGINT)
+    with lab.watch(interrupt=True) as w:
+        for _ in w(batches):
+            w.log(loss=1.0)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    assert (w.stopped, w.run.status) == (True, Status.STOPPED)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_progress_is_known_where_the_total_is_given():
+    """Total and name stand in the header, for bar and list."""
+    with lab.watch(name="mine", total_steps=3) as w:
+        w.log(loss=1.0)
+
+    assert (w.run.name, w.run.header["total_steps"]) == ("mine", 3)
+
+
+def test_samples_are_taken_beside_a_watched_loop(batches):
+    """The host's memory is recorded while the loop runs."""
+    with lab.watch(sample_hz=10) as w:
+        for _ in w(batches):
+            w.log(loss=1.0)
+            time.sleep(0.05)
+
+    assert w.run.last("process_resident_bytes") > 0

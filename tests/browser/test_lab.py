@@ -183,7 +183,7 @@ def test_screenshot(notebook: NotebookPage, server: Server, tmp_path: Path, them
     assert len(picture) > 20_000
 
 
-def with_margin(dashboard: Dashboard, margin: int = 12) -> FloatRect:
+def with_margin(dashboard: Dashboard, margin: int = 4) -> FloatRect:
     """Where the dashboard lies in the window, with room around it."""
     dashboard.root.scroll_into_view_if_needed()
     box = dashboard.root.bounding_box()

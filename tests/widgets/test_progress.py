@@ -9,6 +9,7 @@ from fakes import FakeRun, full_run
 
 from bigmodel_lab.runlog.base import Status
 from bigmodel_lab.widgets import ProgressLine
+from bigmodel_lab.widgets._state import StateReader
 
 
 def test_the_line_says_how_far_it_is():
@@ -55,3 +56,14 @@ def test_it_finishes_once():
     shown.finish()
 
     assert len(out.getvalue().splitlines()) == 1
+
+
+def test_a_total_that_becomes_known_later_is_shown():
+    """A line that began before the data were loaded shows the bar as soon as the length is known."""
+    run = FakeRun()
+    run._header.pop("total_steps", None)
+    shown = StateReader(run)
+    unknown = shown.read().total_steps
+    run._header["total_steps"] = 40
+
+    assert (unknown, shown.read().total_steps) == (None, 40)
