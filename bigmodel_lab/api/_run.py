@@ -177,9 +177,14 @@ class Run:
 class RunTable(list[runlog.RunSummary]):
     """Runs found in a folder, newest first; prints as a table."""
 
+    def __init__(self, folder: Path) -> None:
+        super().__init__(runlog.find_runs(folder))
+        self.folder = folder
+        """Where they lie."""
+
     def __repr__(self) -> str:
         if not self:
-            return text("runs.none", "No runs in {folder} yet.", folder=runlog.runs_folder())
+            return text("runs.none", "No runs in {folder} yet.", folder=self.folder)
         rows = [
             (
                 r.name,
@@ -233,7 +238,7 @@ def runs(runs_dir: str | Path | None = None) -> RunTable:
     >>> lab.runs()[0].path == run.path
     True
     """
-    return RunTable(runlog.find_runs(Path(runs_dir) if runs_dir is not None else None))
+    return RunTable(runlog.runs_folder(Path(runs_dir) if runs_dir is not None else None))
 
 
 def _when(wall_ns: int) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from bigmodel_lab import metrics
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import database
+from bigmodel_lab.runlog.base import Status
 from bigmodel_lab.runlog.chunks import BLOCK, Chunks
 from bigmodel_lab.runlog.mailbox import Mailbox
 from bigmodel_lab.runlog.network import NetworkCopy
@@ -121,8 +122,9 @@ class Writer(threading.Thread):
     def _commit(self) -> None:
         self._db.execute("BEGIN IMMEDIATE")
         try:
+            status = self._record.status  # before the rows: who reads it finds every row from before it
             after = self._written.advance(self._db, self._record)
-            self._write_state()
+            self._write_state(status)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -132,9 +134,9 @@ class Writer(threading.Thread):
         for gap in after.gaps:  # only now, or a commit that is tried again would tell of it again
             self._record.event("gap", gap)
 
-    def _write_state(self) -> None:
+    def _write_state(self, status: Status) -> None:
         state = {
-            "status": json.dumps(self._record.status.value),
+            "status": json.dumps(status.value),
             "process": self._process,
             "heartbeat_wall_ns": time.time_ns(),
             "heartbeat_monotonic_ns": time.monotonic_ns(),

@@ -208,3 +208,8 @@ def test_opening_a_run_does_not_change_its_file(finished: lab.TrainingRun):
     lab.open_run(finished.path).summary()
 
     assert (finished.path.read_bytes(), sorted(finished.path.parent.iterdir())) == before
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    """Where there is no run, the table says which folder was looked at."""
+    assert str(tmp_path) in repr(lab.runs(tmp_path))
