@@ -132,7 +132,7 @@ def test_no_dead_buttons(running: Bench, reach: str) -> None:
 def test_ended_run_has_no_controls(running: Bench, status: str) -> None:
     """The status stands in words, and nothing is left to press."""
     running.send("delta", state=state(status=status))
-    expect(running.page.get_by_test_id("bml-status")).to_have_text(status.capitalize())
+    expect(running.page.get_by_test_id("bml-status")).to_have_text(renderer_page.STRINGS[f"status_{status}"])
     expect(running.page.get_by_test_id("bml-stop")).to_be_hidden()
     expect(running.page.get_by_test_id("bml-advice")).to_be_hidden()
 
