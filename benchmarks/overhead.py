@@ -1,6 +1,6 @@
 """What watching a training costs: ours and the usual tools, in a real kernel, in interleaved pairs.
 
-    python benchmarks/overhead.py            all rows, 31 pairs each, some 15 minutes
+    python benchmarks/overhead.py            all rows, 31 pairs each, some 40 minutes on two shared cores
     python benchmarks/overhead.py --quick    5 pairs, nano and mlp, some 2 minutes: a smoke test, not a measurement
     python benchmarks/overhead.py --only fit,watch,bare --pairs 61 --record
 
