@@ -150,7 +150,7 @@ class Run:
         return "\n".join(lines)
 
     def __repr__(self) -> str:
-        steps = max((self._source.count("step") or 0), 0) if self._has("step") else 0
+        steps = self._source.count("step") if self._has("step") else 0
         return text(
             "run.repr",
             "<Run {name}: {status}, {steps} steps>",
