@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tempfile import TemporaryDirectory
 
 from bigmodel_lab.runlog import Axis, RunLog, Status
+from bigmodel_lab.widgets._frames import Frame
 from bigmodel_lab.widgets._publisher import KEYFRAME_SECONDS, Publisher
 from bigmodel_lab.widgets._spec import build_spec
 from bigmodel_lab.widgets.dashboard import Dashboard
@@ -23,6 +24,12 @@ STREAMS: dict[str, tuple[Axis, tuple[str, ...]]] = {
 """Sixteen series, as a run on a GPU has them."""
 NEW_STEPS = 285
 """Steps between two updates: a tenth of a second of steps of 0.35 ms."""
+KINDS = ("steps", "everything", "keyframe", "bare send")
+"""An update with new steps; with new steps and a row of every other stream; a view of the whole run;
+and, for comparison, the last update once more through the widget's own ``send``, with no work of ours.
+
+The samplers look twice a second, so four of five updates of a run have only steps to tell.
+"""
 _STEP_NS = 350_000
 _SAMPLE_EVERY = 1_428  # steps in half a second: the samplers' own pace
 _PIECES = 5  # half seconds that are appended before the file has to have them
@@ -33,7 +40,7 @@ class Update:
     """One update."""
 
     kind: str
-    """``"delta"`` or ``"keyframe"``."""
+    """One of :data:`KINDS`."""
     wall_us: float
     """Microseconds of the clock on the wall."""
     thread_us: float
@@ -41,7 +48,7 @@ class Update:
 
 
 def measure(history: int, updates: int) -> list[Update]:
-    """Deltas and keyframes of a run that already has a history, followed live from its beginning.
+    """Updates of each kind in turn, of a run that already has a history, followed live from its beginning.
 
     Args:
         history: Steps before the first measured update.
@@ -51,8 +58,7 @@ def measure(history: int, updates: int) -> list[Update]:
         log = RunLog.create("updates", folder)
         run = _Followed(log)
         run.grow_to(history)
-        measured = [run.update("delta", NEW_STEPS) for _ in range(updates)]
-        measured += [run.update("keyframe", 0) for _ in range(updates)]
+        measured = [run.update(kind) for _ in range(updates) for kind in KINDS]
         log.close(Status.FINISHED)
     return measured
 
@@ -65,7 +71,8 @@ class _Followed:
         self._streams = {name: log.stream(name, axis, keys) for name, (axis, keys) in STREAMS.items()}
         self._widget = Dashboard(build_spec(log, log.streams(), controls=True), lambda _: None)
         self._seconds = 0.0
-        self._publisher = Publisher(log, self._widget.send_frame, now=lambda: self._seconds)
+        self._sent = Frame({}, b"")
+        self._publisher = Publisher(log, self._send, now=lambda: self._seconds)
         self._step = 0
         self._began_ns = time.monotonic_ns()
         self._publisher.tick()
@@ -74,29 +81,42 @@ class _Followed:
         """Make this many steps, followed as they are made."""
         pieces = 0
         while self._step < steps:
-            self._append(min(_SAMPLE_EVERY, steps - self._step))
+            self._append_steps(min(_SAMPLE_EVERY, steps - self._step))
+            self._append_samples()
             pieces += 1
             if pieces % _PIECES == 0:
                 self._log.flush(60)
                 self._publisher.tick()
 
-    def update(self, kind: str, steps: int) -> Update:
-        """Add steps and a sample of the machine, and send what is new; a keyframe has nothing new but itself."""
+    def update(self, kind: str) -> Update:
+        """Add what this kind of update tells, and send it; a keyframe has nothing new but itself."""
         self._seconds += 0.1
+        self._publisher._last_keyframe = self._seconds + KEYFRAME_SECONDS  # noqa: SLF001 (none unless asked for)
         if kind == "keyframe":
             self._publisher.hello()
-        else:
-            self._publisher._last_keyframe = self._seconds + KEYFRAME_SECONDS  # noqa: SLF001 (none in this update)
-            self._append(steps)
+        elif kind != "bare send":
+            self._append_steps(NEW_STEPS)
+        if kind == "everything":
+            self._append_samples()
         time.sleep(0.002)  # the writer and the sending thread come first, as between two updates of a real run
-        return _timed(kind, self._publisher.tick)
+        return _timed(kind, self._send_again if kind == "bare send" else self._publisher.tick)
 
-    def _append(self, steps: int) -> None:
+    def _send(self, frame: Frame) -> None:
+        if frame.content["type"] == "delta":
+            self._sent = frame
+        self._widget.send_frame(frame)
+
+    def _send_again(self) -> None:
+        self._widget.send(self._sent.content, [self._sent.buffer])
+
+    def _append_steps(self, steps: int) -> None:
         append = self._streams["step"].append
         for step in range(self._step, self._step + steps):
             loss = 2 * math.exp(-step / 1e5) + 0.1 * math.sin(step)
             append(step, self._began_ns + step * _STEP_NS, (loss, 1 - loss / 3, 350e-6, 45_000.0))
         self._step += steps
+
+    def _append_samples(self) -> None:
         now = self._began_ns + self._step * _STEP_NS
         for name in ("epoch", "cuda_memory", "nvml", "host"):
             self._streams[name].append(self._step, now, [math.sin(now + i) for i in range(len(STREAMS[name][1]))])

@@ -35,6 +35,7 @@ class OwnSteps:
 
     def __init__(self, log: RunLog, device: torch.device) -> None:
         self._steps = log.stream("step", axis="step", keys=_OWN_KEYS)
+        self._names = self._steps.keys[len(_OWN_KEYS) :]
         self._log = log
         self._queue = ScalarQueue(device, _MOST_ON_DEVICE) if device.type != "cpu" else None
         self.start_clock()
@@ -95,17 +96,19 @@ class OwnSteps:
         self._append(step, now, own, {**known, **dict(zip(keys, numbers, strict=True))})
 
     def _append(self, step: int, now: int, own: tuple[float, float], values: Values) -> None:
-        stream = self._steps
-        keys = stream.keys
-        row = [*own, *[nan] * (len(keys) - len(own))]
-        for key, value in values.items():
-            number = value if isinstance(value, float) else _number(key, value)
-            if key in keys:
-                row[keys.index(key)] = number
-            else:
-                stream.add_key(key)
-                row.append(number)
-        stream.append(step, now, row)
+        if tuple(values) == self._names:  # as in most loops, the same names at every step: the short way
+            row = [*own, *[v if type(v) is float else _number(k, v) for k, v in values.items()]]
+        else:
+            row = self._row_by_name({**dict(zip(_OWN_KEYS, own, strict=True)), **values})
+        self._steps.append(step, now, row)
+
+    def _row_by_name(self, values: Values) -> list[float]:
+        """New names get their columns; names that this step lacks are unknown."""
+        for key in values:
+            self._steps.add_key(key)
+        keys = self._steps.keys
+        self._names = keys[len(_OWN_KEYS) :]
+        return [_number(key, values.get(key, nan)) for key in keys]
 
 
 def _number(key: str, value: float | Tensor) -> float:

@@ -13,7 +13,7 @@ def costs(request: pytest.FixtureRequest) -> dict[str, Costs]:
 
 def test_an_update_is_at_most_two_kilobytes(costs: dict[str, Costs]) -> None:
     """Whole messages, Jupyter's framing included."""
-    assert 0 < costs["delta"].bytes <= UPDATE_BYTES
+    assert 0 < costs["everything"].bytes <= UPDATE_BYTES
 
 
 def test_a_keyframe_is_at_most_sixteen_kilobytes(costs: dict[str, Costs]) -> None:
@@ -27,7 +27,7 @@ def test_most_of_a_long_keyframe_is_numbers(costs: dict[str, Costs]) -> None:
 
 
 def test_an_update_that_takes_too_long_fails() -> None:
-    """The gate of the command is on the median CPU time."""
-    slow = Costs("delta", 100, wall_us=900.0, cpu_us=501.0, best_cpu_us=300.0, bytes=1000, payload_bytes=500)
+    """The gate of the command is on the best CPU time: a busy machine can only add."""
+    slow = Costs("steps", 100, wall_us=900.0, cpu_us=801.0, best_cpu_us=501.0, bytes=1000, payload_bytes=500)
 
     assert not slow.passed

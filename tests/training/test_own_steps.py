@@ -78,3 +78,12 @@ def test_values_on_a_device_keep_their_row(log):
     steps.step(0, 2, {"loss": torch.tensor(0.25), "rate": 0.1})
 
     assert [columns(log)[key][0] for key in ("loss", "rate")] == [0.25, 0.1]
+
+
+def test_names_in_another_order_keep_their_columns(log):
+    """The columns belong to the names, not to the order of a call."""
+    steps = OwnSteps(log, torch.device("cpu"))
+    steps.step(0, 4, {"loss": 0.5, "accuracy": 0.25})
+    steps.step(1, 4, {"accuracy": 0.75, "loss": 0.125})
+
+    assert log.read("step").values[:, 2:].tolist() == [[0.5, 0.25], [0.125, 0.75]]
