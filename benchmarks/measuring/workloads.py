@@ -23,7 +23,7 @@ class Workload:
     batch: int
     """Samples in a step."""
     warm_up: int
-    """Steps before the block."""
+    """Steps before the block: about half a second, so that what a tool does once, at its start, is over."""
     steps: int
     """Steps of the block."""
     every: int
@@ -64,9 +64,9 @@ WORKLOADS = {
     w.name: w
     for w in (
         Workload("tiny", 4, 2, 5, 2, _nano, _small_digits),
-        Workload("nano", 16, 200, 1000, 100, _nano, _small_digits),
-        Workload("mlp", 64, 30, 150, 50, MODELS.get("mlp").build, _digits),
-        Workload("simple_cnn", 64, 3, 12, 12, MODELS.get("simple_cnn").build, _digits),
+        Workload("nano", 16, 700, 1000, 100, _nano, _small_digits),
+        Workload("mlp", 64, 120, 150, 50, MODELS.get("mlp").build, _digits),
+        Workload("simple_cnn", 64, 9, 12, 12, MODELS.get("simple_cnn").build, _digits),
     )
 }
 """By name; ``tiny`` says nothing about speed, only that a loop runs."""

@@ -24,8 +24,8 @@ from bigmodel_lab.runlog.record import Record
 from bigmodel_lab.runlog.registry import Registration
 from bigmodel_lab.runlog.ring import Stream
 
-_TICK_S = 0.09  # commands are looked for at every tick
-_COMMIT_EVERY = 2  # ticks
+_TICK_S = 0.08  # commands are looked for at every tick
+_COMMIT_EVERY = 3  # ticks: just below a quarter of a second
 _BEAT_S = 1.0
 
 

@@ -1,4 +1,4 @@
-"""Sends a run to a view: pulls what is new by cursor, at most ten times a second.
+"""Sends a run to a view: pulls what is new by cursor, a few times a second.
 
 Training never waits for it: it reads the run log, and whatever goes wrong with sending
 stays here and is told in :attr:`Publisher.failure`.
