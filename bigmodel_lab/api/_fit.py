@@ -9,7 +9,7 @@ from torch import nn
 
 from bigmodel_lab.api._live import FailureRecorded
 from bigmodel_lab.api._training_run import TrainingRun
-from bigmodel_lab.data import load_data
+from bigmodel_lab.data import Data, load_data
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.models import MODELS, ModelCard
@@ -44,7 +44,7 @@ def fit(
     Args:
         model: Name of a documented model (see :func:`list_models`) or any ``nn.Module`` that maps a
             batch (samples, …) to class scores (samples, classes).
-        data: None for the embedded handwritten digits; the name of a data set; a folder with MNIST's
+        data: None for what the model is documented with, or its embedded stand-in; the name of a data set; a folder with MNIST's
             IDX files; or arrays: ``(x, y)``, a torch ``Dataset``, a dict of splits.
         epochs: Passes over the training data.
         micro_batch_size: Samples in one forward and backward pass.
@@ -133,18 +133,54 @@ def _prepare(  # noqa: PLR0917 (one caller, in this order)
 ) -> tuple[Trainer, RunLog, DeviceChoice]:
     """Everything that can be wrong is found here, before the first step."""
     choice = choose_device(config.device)
-    loaded = load_data(
-        data,
+    loaded = _load(data, card, config)
+    log = RunLog.create(name, folder=Path(runs_dir) if runs_dir is not None else None)
+    with FailureRecorded(log):
+        module = _build(card, loaded, config) if card else cast("nn.Module", model)
+        trainer = Trainer(
+            module,
+            loaded,
+            config,
+            log,
+            device=choice,
+            loss=loss,
+            documented_loss=card.loss if card else None,
+            name=_name(model),
+        )
+        return trainer, log, choice
+
+
+def _load(data: Any, card: ModelCard | None, config: TrainConfig) -> Data:
+    """The data, in the shape that a documented model takes unless it is built after the data."""
+    takes = card.takes if card else ()
+    return load_data(
+        card.data if card and data is None else data,
         validation_fraction=config.validation_fraction,
         test_fraction=config.test_fraction,
         seed=config.seed,
-        input_shape=card.input_shape if card else None,
-        classes=card.classes if card else None,
+        input_shape=card.input_shape if card and not _SHAPES.intersection(takes) else None,
+        classes=card.classes if card and "classes" not in takes else None,
     )
-    log = RunLog.create(name, folder=Path(runs_dir) if runs_dir is not None else None)
-    with FailureRecorded(log):
-        module = card.create(config.seed) if card else cast("nn.Module", model)
-        return Trainer(module, loaded, config, log, device=choice, loss=loss, name=_name(model)), log, choice
+
+
+def _build(card: ModelCard, data: Data, config: TrainConfig) -> nn.Module:
+    """A documented model, in the sizes that the data asks for."""
+    sizes = {key: data.sizes[key] for key in card.takes}
+    try:
+        return card.create(config.seed, **sizes, **config.model_options)
+    except TypeError as error:
+        raise ConfigError(
+            text(
+                "fit.model_options",
+                "The model {name} does not take model_options {options}: {error}",
+                name=card.name,
+                options=dict(config.model_options),
+                error=error,
+            )
+        ) from error
+
+
+_SHAPES = frozenset({"features", "input_shape", "length", "vocabulary"})
 
 
 def _card(model: str | nn.Module) -> ModelCard | None:

@@ -10,7 +10,7 @@ from bigmodel_lab.data._batches import Batches, epoch_order
 from bigmodel_lab.data._checks import check_not_empty, suit_model
 from bigmodel_lab.data._family import DATASETS
 from bigmodel_lab.data._load import load_data
-from bigmodel_lab.data.base import Data, DatasetCard, Division, Split
+from bigmodel_lab.data.base import Data, DatasetCard, Division, Split, TaskKind
 
 __all__ = [
     "DATASETS",
@@ -19,6 +19,7 @@ __all__ = [
     "DatasetCard",
     "Division",
     "Split",
+    "TaskKind",
     "check_not_empty",
     "epoch_order",
     "from_arrays",

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bigmodel_lab.data.base import Split
+from bigmodel_lab.data.base import Data, Split
 
 
 def epoch_order(samples: int, seed: int, epoch: int) -> Tensor:
@@ -48,6 +48,18 @@ class Batches:
         self._y = split.y.to(device)
         self._scale = scale if split.x.dtype == torch.uint8 else None
 
+    @classmethod
+    def of(cls, data: Data, part: str, device: str | torch.device = "cpu") -> Batches:
+        """The batches of a part of the data, as its task has them.
+
+        Args:
+            data: Any data.
+            part: ``"train"``, ``"validation"`` or ``"test"``.
+            device: Where the samples lie from now on.
+        """
+        kind = SelfBatches if data.task == "reconstruction" else cls
+        return kind(data.splits[part], data.scale, device)
+
     def __len__(self) -> int:
         return len(self._y)
 
@@ -66,3 +78,23 @@ class Batches:
         """All samples as they lie, in batches of this size; the last may be smaller."""
         for x, y in zip(torch.split(self._x, size), torch.split(self._y, size), strict=True):
             yield (x if self._scale is None else x.to(torch.float32).mul_(self._scale)), y
+
+
+class SelfBatches(Batches):
+    """For reconstruction: what is to be learned from a sample is the sample.
+
+    >>> split = Split(torch.ones(3, 2), torch.zeros(3, dtype=torch.int64))
+    >>> x, y = SelfBatches(split, scale=None).take(torch.tensor([1]))
+    >>> bool((x == y).all())
+    True
+    """
+
+    def take(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Samples with these indices, and the same as what is to be learned."""
+        x, _ = super().take(index)
+        return x, x
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """All samples as they lie, in batches of this size; the last may be smaller."""
+        for x, _ in super().in_order(size):
+            yield x, x

@@ -134,8 +134,9 @@ def suit_model(data: Data, input_shape: Sequence[int], classes: int | None = Non
             )
         )
     classes = classes or data.classes
-    for name, split in data.splits.items():
-        check_labels(name, split.y, classes)
+    if data.task == "classification":
+        for name, split in data.splits.items():
+            check_labels(name, split.y, classes)
     return replace(data, classes=classes)
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
+from typing import Any, Literal
 
 from torch import Tensor
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import Text, text
+
+TaskKind = Literal["classification", "next_token", "regression", "reconstruction"]
+"""What a model learns from the data: a class a sample, the next token at each place, numbers, the sample itself."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class Split:
     x: Tensor
     """Samples, shape (samples, …); uint8 pixels, float32 values or integer tokens."""
     y: Tensor
-    """Labels 0 … classes - 1, shape (samples,), int64."""
+    """What belongs to each sample, by the task of its data: class numbers 0 … classes - 1, shape (samples,), int64;
+    next tokens, shape (samples, length), int64; or numbers, shape (samples, …), float32."""
 
     def __len__(self) -> int:
         return int(self.x.shape[0])
@@ -79,7 +85,33 @@ class Data:
     scale: float | None
     """Factor that makes uint8 pixels float32 (e.g. 1/255); None hands samples over as they are."""
     classes: int
-    """Number of classes."""
+    """Number of classes; of next tokens, the size of the vocabulary; of regression, numbers a sample."""
+    task: TaskKind = "classification"
+    """What a model learns from it. A reconstruction learns ``x`` from ``x``; its labels are only for people."""
+    class_names: tuple[str, ...] = ()
+    """What the classes are called; empty where they are just numbers."""
+    vocabulary: tuple[str, ...] = ()
+    """The word of each token number; empty where samples are not text."""
+    sha256: str | None = None
+    """Digest of a corpus that was made on this machine, in hexadecimal; None for others."""
+    notes: tuple[str, ...] = ()
+    """What was noticed while reading, e.g. lines that could not be used, with their numbers."""
+
+    @property
+    def sizes(self) -> dict[str, Any]:
+        """What a model may want to know before it is built.
+
+        ``classes``; ``features`` (numbers in a sample); ``input_shape``; ``length`` (first dimension of a
+        sample); ``vocabulary`` (number of tokens, 0 where there are none); ``task``.
+        """
+        return {
+            "classes": self.classes,
+            "features": prod(self.input_shape),
+            "input_shape": self.input_shape,
+            "length": self.input_shape[0],
+            "vocabulary": len(self.vocabulary),
+            "task": self.task,
+        }
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -101,6 +133,8 @@ class Data:
             "samples": sizes,
             "classes": self.classes,
             "input_shape": list(self.input_shape),
+            "task": self.task,
+            "sha256": self.sha256,
         }
 
 

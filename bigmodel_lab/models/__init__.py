@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bigmodel_lab._family import Family
-from bigmodel_lab.models.base import Defaults, ModelCard
+from bigmodel_lab.models.base import Defaults, HandWritten, ModelCard
 
 MODELS: Family[ModelCard] = Family("bigmodel_lab.models", "model", "MODEL")
 """Every documented model by name."""
 
-__all__ = ["MODELS", "Defaults", "ModelCard"]
+__all__ = ["MODELS", "Defaults", "HandWritten", "ModelCard"]

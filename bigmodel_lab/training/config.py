@@ -14,6 +14,7 @@ from bigmodel_lab.training.optimizers import check_optimizer
 
 PrecisionName = Literal["fp32", "tf32", "bf16", "fp16"]
 """Number formats of the forward pass."""
+_MAPPINGS = ("optimizer_options", "model_options", "schedule_options", "augment")
 _LARGEST_SEED = 2**63 - 1
 
 
@@ -53,6 +54,30 @@ class TrainConfig:
     """Share of the training samples kept for validation, from 0 to below 1."""
     test_fraction: float = 0.1
     """Share of undivided samples kept for the test at the end, from 0 to below 1."""
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    """Options of a documented model, e.g. ``{"layers": 4}`` for the transformer."""
+    schedule: str = "constant"
+    """How the learning rate goes on: a name of :data:`bigmodel_lab.training.schedules.SCHEDULES`."""
+    schedule_options: Mapping[str, Any] = field(default_factory=dict)
+    """Arguments of the schedule, e.g. ``{"gamma": 0.5}``."""
+    warmup_steps: int = 0
+    """Optimizer steps over which the learning rate rises to its value at first, from 0."""
+    l1: float = 0.0
+    """Adds ``l1 * sum(|w|)`` over all trainable weights to the loss, from 0."""
+    l2: float = 0.0
+    """Adds ``l2 * sum(w²)`` over all trainable weights to the loss, from 0."""
+    dropout: float | None = None
+    """Share of values dropped in training: of every dropout layer of the model, or before its last linear
+    layer where it has none; from 0 to below 1. None leaves the model as it is."""
+    augment: Mapping[str, float] = field(default_factory=dict)
+    """Random changes of training images: ``rotate`` (degrees), ``scale`` (share), ``crop`` (pixels); each the most
+    to either side."""
+    freeze: tuple[str, ...] = ()
+    """Parameters that shall not learn, by name or pattern, e.g. ``("conv*",)``."""
+    early_stopping: int | None = None
+    """Ends the run after this many epochs without a better validation loss, from 1; None never does."""
+    checkpoint: Literal["off", "best", "every_epoch"] = "off"
+    """Which weights are kept on disk beside the run file; each comes with all that :func:`bigmodel_lab.resume` needs."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "micro_batch_size", "gradient_accumulation_steps"):
@@ -99,7 +124,8 @@ class TrainConfig:
     @property
     def facts(self) -> dict[str, Any]:
         """All settings as values of JSON, for the header of a run."""
-        return {**asdict(self), "optimizer_options": {k: _plain(v) for k, v in self.optimizer_options.items()}}
+        plain = {name: {k: _plain(v) for k, v in getattr(self, name).items()} for name in _MAPPINGS}
+        return {**asdict(self), **plain, "freeze": list(self.freeze)}
 
     def _need_whole(self, name: str, least: int, most: int | None = None) -> None:
         value = getattr(self, name)

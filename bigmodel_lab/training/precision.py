@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -94,6 +95,13 @@ class Arithmetic:
         """Makes the optimizer's step from the gradients."""
         optimizer.step()
 
+    def state(self) -> dict[str, Any]:
+        """What it has learned on the way, as plain values; empty where there is nothing."""
+        return {}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state` gave."""
+
 
 class AutocastArithmetic(Arithmetic):
     """bf16: the forward pass in 16 bits where that is safe, weights in fp32."""
@@ -125,6 +133,14 @@ class ScaledArithmetic(AutocastArithmetic):
         """Unscales the gradients, steps unless they overflowed, and adapts the scale."""
         self.scaler.step(optimizer)
         self.scaler.update()
+
+    def state(self) -> dict[str, Any]:
+        """Scale and how long it has held."""
+        return dict(self.scaler.state_dict())
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Take over scale and how long it has held."""
+        self.scaler.load_state_dict(dict(state))
 
 
 def arithmetic_of(precision: Precision, device: str) -> Arithmetic:

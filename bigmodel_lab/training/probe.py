@@ -11,7 +11,9 @@ from bigmodel_lab.data import Batches, Data, suit_model
 from bigmodel_lab.errors import ShapeError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.training.evaluate import evaluating
+from bigmodel_lab.training.objectives import Objective, objective_of, without_accuracy
 from bigmodel_lab.training.precision import Arithmetic
+from bigmodel_lab.training.step import LossFunction
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,19 @@ class Fit:
 
     data: Data
     """The data in the shape that the model takes."""
-    scores: bool
-    """The output is one score a class, so that accuracy can be counted."""
+    objective: Objective
+    """How the model's output is judged."""
 
 
-def probe(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic, *, own_loss: bool) -> Fit:
+def probe(
+    model: nn.Module,
+    data: Data,
+    device: str,
+    arithmetic: Arithmetic,
+    *,
+    own_loss: LossFunction | None,
+    documented_loss: LossFunction | None = None,
+) -> Fit:
     """Compute two samples, without learning from them.
 
     Args:
@@ -32,20 +42,50 @@ def probe(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic, *, 
         data: With training samples.
         device: A torch device.
         arithmetic: Number format of the forward pass.
-        own_loss: The loss is the person's own, so the output need not be scores.
+        own_loss: The person's own loss, for which the output need not be scores; None is the usual one.
+        documented_loss: The loss of a documented model, over scores; None is the usual one of the task.
 
     Raises:
-        ShapeError: The model cannot compute such samples, or its output is not one score a class.
+        ShapeError: The model cannot compute such samples, or its output is not what the task asks for.
         LabelRangeError: There are labels for which the output has no score.
     """
     fitting, output = _compute(model, data, device, arithmetic)
     shape = tuple(output.shape) if isinstance(output, Tensor) else None
-    per_class = shape is not None and len(shape) == 2 and shape[0] == 2
-    if own_loss:
-        return Fit(fitting, scores=per_class and shape is not None and shape[1] >= data.classes)
-    if not per_class or shape is None:
-        raise _not_scores(output, data.classes)
-    return Fit(suit_model(fitting, fitting.input_shape, shape[1]), scores=True)
+    if own_loss is not None:
+        scores = shape is not None and len(shape) == 2 and shape[0] == 2 and shape[1] >= data.classes
+        counted = scores and data.task == "classification"
+        return Fit(fitting, objective_of(data.task, own_loss) if counted else without_accuracy(own_loss))
+    _check_output(fitting, output, shape)
+    if data.task == "classification":
+        assert shape is not None
+        fitting = suit_model(fitting, fitting.input_shape, shape[1])
+    return Fit(fitting, objective_of(data.task, documented_loss))
+
+
+def _check_output(data: Data, output: object, shape: tuple[int, ...] | None) -> None:
+    """The output of two samples has the shape that the task asks for."""
+    wanted: tuple[int, ...] | None
+    if data.task == "classification":
+        wanted = (2, shape[1]) if shape is not None and len(shape) == 2 else None
+        if shape is None or shape != wanted:
+            raise _not_scores(output, data.classes)
+        return
+    if data.task == "next_token":
+        wanted = (2, *data.input_shape, data.classes)
+    else:
+        wanted = (2, *(data.input_shape if data.task == "reconstruction" else data.train.y.shape[1:]))
+    if shape != wanted:
+        raise ShapeError(
+            text(
+                "error.output_shape",
+                "For 2 samples the model returns {found}; {data} asks for {wanted} ({task}). Change the last layer, "
+                "or give a loss of your own: loss=….",
+                found=shape if shape is not None else type(output).__name__,
+                data=data.name,
+                wanted=wanted,
+                task=data.task.replace("_", " "),
+            )
+        )
 
 
 def _compute(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) -> tuple[Data, object]:

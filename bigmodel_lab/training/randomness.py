@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -30,6 +30,7 @@ class Randomness:
 
     def __init__(self, seed: int, device: str | torch.device) -> None:
         self._device = torch.device(device)
+        self._active = False
         kinds = {"cpu", self._device.type}
         self._own = {kind: self._fresh(kind, seed) for kind in kinds}
 
@@ -38,9 +39,11 @@ class Randomness:
         """The run's random numbers are torch's global ones; the person's return at the end."""
         persons = self._read()
         self._write(self._own)
+        self._active = True
         try:
             yield
         finally:
+            self._active = False
             self._own = self._read()
             self._write(persons)
 
@@ -51,6 +54,15 @@ class Randomness:
         with self.in_use():
             yield
         self._own = own
+
+    def state(self) -> dict[str, Tensor]:
+        """The numbers to go on with, one tensor of bytes a kind of device."""
+        live = self._read() if self._active else self._own
+        return {kind: state.clone() for kind, state in live.items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with the numbers that :meth:`state` gave; not while in use."""
+        self._own = {kind: saved.clone() for kind, saved in state.items()}
 
     def _fresh(self, kind: str, seed: int) -> Tensor:
         device = self._device if kind == self._device.type else kind

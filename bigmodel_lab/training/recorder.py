@@ -54,6 +54,15 @@ class Recorder:
         self._append_epoch(step, now_ns, (*measured, self._loss_sum / samples, self._correct / samples))
         self._start_epoch()
 
+    @property
+    def sums(self) -> tuple[float, float, int]:
+        """Loss and correct samples of the epoch so far, each summed over its samples, and their number."""
+        return self._loss_sum, self._correct, self._samples
+
+    @sums.setter
+    def sums(self, sums: tuple[float, float, int]) -> None:
+        self._loss_sum, self._correct, self._samples = sums
+
     def _start_epoch(self) -> None:
         self._loss_sum = 0.0
         self._correct = 0.0

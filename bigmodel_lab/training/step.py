@@ -13,6 +13,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from bigmodel_lab.models import HandWritten
 from bigmodel_lab.training.precision import Arithmetic
 
 LossFunction: TypeAlias = Callable[[Tensor, Tensor], Tensor]
@@ -33,6 +34,10 @@ class Task:
     """Correctly classified samples of a batch."""
     arithmetic: Arithmetic
     """Number format of the forward pass."""
+    by_hand: HandWritten | None = None
+    """The same model where it computes its gradients itself; None leaves them to autograd."""
+    penalty: Callable[[], Tensor] | None = None
+    """What is added to the loss for the sake of small weights, a scalar; None adds nothing."""
 
 
 def training_step(
@@ -50,6 +55,7 @@ def training_step(
         Mean loss over all samples, and the number classified correctly before the weights
         changed; both scalars on the device, without gradient.
 
+    >>> from bigmodel_lab.training.objectives import correct_of_scores
     >>> model = nn.Linear(2, 2)
     >>> task = Task(model, nn.functional.cross_entropy, correct_of_scores, Arithmetic())
     >>> batch = (torch.ones(4, 2), torch.tensor([0, 1, 0, 1]))
@@ -74,23 +80,8 @@ def _forward_backward(task: Task, x: Tensor, y: Tensor, samples: int) -> tuple[T
     own = y.shape[0]
     if own != samples:  # weighted by its samples, so that unequal micro-batches give the gradient of the whole
         loss = loss * (own / samples)
-    task.arithmetic.backward(loss)
+    if task.by_hand is not None:
+        task.by_hand.backward_by_hand(output, y, own / samples)
+    else:
+        task.arithmetic.backward(loss if task.penalty is None else loss + task.penalty() * (own / samples))
     return loss.detach(), task.count_correct(output, y)
-
-
-def correct_of_scores(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many samples have their highest score at their label.
-
-    >>> float(correct_of_scores(torch.tensor([[0.1, 0.9], [0.8, 0.2]]), torch.tensor([1, 1])))
-    1.0
-    """
-    return scores.argmax(1).eq(labels).sum()
-
-
-def correct_unknown(scores: Tensor, labels: Tensor) -> Tensor:  # noqa: ARG001 - the shape of CountCorrect
-    """NaN: the output is not one score a class, so nothing can be said about accuracy.
-
-    >>> float(correct_unknown(torch.zeros(2, 1), torch.zeros(2)))
-    nan
-    """
-    return scores.new_full((), torch.nan, dtype=torch.float32)

@@ -6,16 +6,19 @@ meanwhile reaches it through the mailbox, of which it reads one flag a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from math import isnan
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bigmodel_lab.data import Batches, Data, check_not_empty, epoch_order
 from bigmodel_lab.errors import UnknownNameError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.models import HandWritten
 from bigmodel_lab.runlog import RunLog, Status
 from bigmodel_lab.training.commands import Commands
 from bigmodel_lab.training.config import TrainConfig
@@ -28,7 +31,32 @@ from bigmodel_lab.training.probe import probe
 from bigmodel_lab.training.randomness import Randomness
 from bigmodel_lab.training.readings import Readings, readings_for
 from bigmodel_lab.training.recorder import Recorder
-from bigmodel_lab.training.step import LossFunction, Task, correct_of_scores, correct_unknown, training_step
+from bigmodel_lab.training.step import LossFunction, Task, training_step
+
+
+@dataclass(frozen=True)
+class EpochEnd:
+    """What an epoch came to."""
+
+    epoch: int
+    """Which it was, from 1."""
+    steps_made: int
+    """Optimizer steps since the run began."""
+    validation_loss: float | None
+    """Mean loss of the validation samples; None where there are none."""
+    validation_accuracy: float | None
+    """Their share classified correctly; None where that is unknown."""
+
+
+class EpochObserver(Protocol):
+    """Looks at the trainer after each epoch, e.g. to keep the best weights or to end early."""
+
+    def epoch_ended(self, trainer: Trainer, end: EpochEnd) -> str | None:
+        """An epoch was validated; may read and save, must not train.
+
+        Returns:
+            Why the run shall end now, in words; None to go on.
+        """
 
 
 class Trainer:
@@ -55,7 +83,9 @@ class Trainer:
         *,
         device: DeviceChoice,
         loss: LossFunction | None = None,
+        documented_loss: LossFunction | None = None,
         name: str | None = None,
+        observers: Sequence[EpochObserver] = (),
     ) -> None:
         """Move model and data to the device and check that they go together; nothing is trained yet.
 
@@ -65,8 +95,10 @@ class Trainer:
             config: The settings.
             log: Where everything is recorded; opened and closed by the caller.
             device: Where to compute.
-            loss: Maps (output, labels) to the mean loss; None is the cross-entropy.
+            loss: The person's own; maps (output, labels) to the mean loss; None is the usual one.
+            documented_loss: The same of a documented model.
             name: What the model is called; None takes its class.
+            observers: Asked after each epoch, in this order.
 
         Raises:
             DataError: The data is empty, or does not suit the model.
@@ -82,16 +114,17 @@ class Trainer:
         self._precision = resolve_precision(config.precision, device.device)
         arithmetic = arithmetic_of(self._precision, device.device)
         with self._randomness.borrowed():
-            fit = probe(model, data, device.device, arithmetic, own_loss=loss is not None)
+            fit = probe(model, data, device.device, arithmetic, own_loss=loss, documented_loss=documented_loss)
         self.data = fit.data
-        self._task = Task(
-            model, loss or F.cross_entropy, correct_of_scores if fit.scores else correct_unknown, arithmetic
-        )
+        self._objective = fit.objective
+        self._observers = observers
+        by_hand = model if isinstance(model, HandWritten) else None
+        self._task = Task(model, fit.objective.loss, fit.objective.count_correct, arithmetic, by_hand)
         self.optimizer = make_optimizer(
             config.optimizer, model.parameters(), config.learning_rate, config.optimizer_options
         )
-        self._train = Batches(self.data.train, self.data.scale, device.device)
-        self._validation = Batches(self.data.validation, self.data.scale, device.device)
+        self._train = Batches.of(self.data, "train", device.device)
+        self._validation = Batches.of(self.data, "validation", device.device)
         self.attach(log)
 
     @property
@@ -108,7 +141,8 @@ class Trainer:
     def attach(self, log: RunLog) -> None:
         """Record into this log from now on, e.g. into the reopened one of a stopped run."""
         self._log = log
-        self._readings: Readings = readings_for(self._device.device, Recorder(log))
+        self._recorder = Recorder(log)
+        self._readings: Readings = readings_for(self._device.device, self._recorder)
         self._commands = Commands(log, self._readings.drain)
         log.update_header(
             total_steps=self.total_steps,
@@ -121,8 +155,8 @@ class Trainer:
             config=self.config.facts,
             data=self.data.facts,
         )
-        if self._task.count_correct is correct_unknown:
-            reason = text("unknown.accuracy", "The model's output is not one score a class.")
+        if self._objective.unknown_accuracy is not None:
+            reason = str(self._objective.unknown_accuracy)
             log.set_unknown("accuracy", reason)
             log.set_unknown("validation_accuracy", reason)
 
@@ -163,9 +197,37 @@ class Trainer:
         part = self.data.splits[split]
         check_not_empty(split, part)
         with self._randomness.borrowed(), matmul_precision(self._precision):
-            loss, correct = self._measure(Batches(part, self.data.scale, self._device.device))
-        hits = correct.item() if self._task.count_correct is correct_of_scores else None
+            loss, correct = self._measure(Batches.of(self.data, split, self._device.device))
+        hits = None if self._objective.unknown_accuracy else correct.item()
         return Evaluation(loss.item(), None if hits is None else hits / len(part), len(part))
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a later process needs to go on to the bit: tensors and plain values only.
+
+        Call it while no step is running. ``torch.load(…, weights_only=True)`` reads what ``torch.save`` makes of it.
+        """
+        self._readings.drain()
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "arithmetic": self._task.arithmetic.state(),
+            "randomness": self._randomness.state(),
+            "steps_made": self.steps_made,
+            "epoch_sums": self._recorder.sums,
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where another trainer of the same model, data and settings stood.
+
+        Args:
+            state: What :meth:`state` gave.
+        """
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._task.arithmetic.load_state(state["arithmetic"])
+        self._randomness.load_state(state["randomness"])
+        self.steps_made = int(state["steps_made"])
+        self._recorder.sums = tuple(state["epoch_sums"])
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
@@ -177,7 +239,10 @@ class Trainer:
         while self.steps_made < self.total_steps:
             if not self._epoch():
                 return Status.STOPPED
-            self._end_epoch()
+            reason = self._end_epoch()
+            if reason is not None:
+                self._log.event("ended_early", reason=reason)
+                return Status.FINISHED
         return Status.FINISHED
 
     def _epoch(self) -> bool:
@@ -206,13 +271,25 @@ class Trainer:
         steps = torch.split(order, self.config.effective_batch_size)
         return steps[made : made + self.total_steps - self.steps_made]
 
-    def _end_epoch(self) -> None:
-        """Validate, and add the row of the epoch."""
+    def _end_epoch(self) -> str | None:
+        """Validate, and add the row of the epoch; why the run shall end now, None to go on."""
         validated = len(self._validation)
         nothing = torch.tensor(torch.nan)
         loss, correct = self._measure(self._validation) if validated else (nothing, nothing)
         self._readings.epoch(self.steps_made - 1, validated, loss, correct)
-        self._log.event("epoch", epoch=-(-self.steps_made // self.steps_per_epoch))
+        epoch = -(-self.steps_made // self.steps_per_epoch)
+        self._log.event("epoch", epoch=epoch)
+        if not self._observers:
+            return None
+        end = EpochEnd(epoch, self.steps_made, *self._as_numbers(loss, correct, validated))
+        reasons = [observer.epoch_ended(self, end) for observer in self._observers]
+        return next(filter(None, reasons), None)
+
+    @staticmethod
+    def _as_numbers(loss: Tensor, correct: Tensor, validated: int) -> tuple[float | None, float | None]:
+        """Validation loss and accuracy; waits for the device, as the end of an epoch may."""
+        values = (loss.item(), correct.item() / validated) if validated else (torch.nan, torch.nan)
+        return tuple(None if isnan(value) else value for value in values)  # type: ignore[return-value]
 
     def _measure(self, batches: Batches) -> tuple[Tensor, Tensor]:
         return evaluate(self._task, batches, self.config.micro_batch_size)

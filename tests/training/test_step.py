@@ -10,8 +10,9 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional as F
 
+from bigmodel_lab.training.objectives import correct_of_scores
 from bigmodel_lab.training.precision import Arithmetic, AutocastArithmetic
-from bigmodel_lab.training.step import Task, correct_of_scores, training_step
+from bigmodel_lab.training.step import Task, training_step
 
 
 def task(model: nn.Module, arithmetic: Arithmetic | None = None) -> Task:
