@@ -1,8 +1,11 @@
 """What watching a training costs: ours and the usual tools, in a real kernel, in interleaved pairs.
 
-    python benchmarks/overhead.py            all rows, 31 pairs each, some 40 minutes on two shared cores
+    python benchmarks/overhead.py            all rows, 31 pairs each, some 50 minutes on two shared cores
     python benchmarks/overhead.py --quick    5 pairs, nano and mlp, some 2 minutes: a smoke test, not a measurement
     python benchmarks/overhead.py --only fit,watch,bare --pairs 61 --record
+
+Each row is kept in the record of the day as soon as it is measured, in place of an older one of the same
+comparison: a long measurement may be stopped, and made in parts.
 
 Each row has a kernel of its own, driven as by a browser: widgets are live and answered. Each
 block is one cell: fresh weights, warm-up, then the measured steps between two stamps that are
@@ -23,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring.kernel import Kernel
-from benchmarks.measuring.machine import record
+from benchmarks.measuring.machine import record, recorded
 from benchmarks.measuring.own_cost import LIMIT_US, OwnCost
 from benchmarks.measuring.rows import OURS, ROWS, Measured, Row, measure
 
@@ -42,14 +45,47 @@ def main() -> int:
     wanted = arguments().parse_args()
     began = time.monotonic()
     costs = own_costs(_QUICK_ROUNDS if wanted.quick else _ROUNDS)
-    measured = run_rows(_wanted_rows(wanted), wanted.pairs or (QUICK_PAIRS if wanted.quick else PAIRS))
+    pairs = wanted.pairs or (QUICK_PAIRS if wanted.quick else PAIRS)
+    measured = kept_rows() if wanted.record else []
+    print(f"{'':>7}{_HEAD}", flush=True)
+    for number, (row, workload) in enumerate(rows := _wanted_rows(wanted), start=1):
+        new = measure(row, workload, pairs)
+        measured = with_row(measured, new)
+        print(f"{number:>2}/{len(rows)}  {_line(new)}", flush=True)
+        if wanted.record:
+            keep(measured, costs)
+    print(f"\n{report(measured, costs)}\n\n{time.monotonic() - began:.0f} s")
+    return 0 if all(passed for passed, _ in judge(measured, costs)) else 1
+
+
+def report(measured: list[Measured], costs: list[OwnCost]) -> str:
+    """Everything as text."""
     verdicts = judge(measured, costs)
-    report = "\n".join([*_table(measured), "", *_own(costs), "", *(text for _, text in verdicts)])
-    print(f"\n{report}\n\n{time.monotonic() - began:.0f} s")
-    if wanted.record:
-        figures = {"rows": [asdict(m) for m in measured], "own_cost": [asdict(c) for c in costs]}
-        print("Kept:", *record("overhead", figures, report))
-    return 0 if all(passed for passed, _ in verdicts) else 1
+    return "\n".join([*_table(measured), "", *_own(costs), "", *(text for _, text in verdicts)])
+
+
+def with_row(measured: list[Measured], new: Measured) -> list[Measured]:
+    """The rows with a new one, in place of an older one of the same comparison; in the order of all rows.
+
+    Args:
+        measured: Rows so far.
+        new: The row to put in.
+    """
+    order = [(row, place) for row in ROWS for place in row.workloads]
+    others = [m for m in measured if (m.row, m.workload) != (new.row, new.workload)]
+    return sorted([*others, new], key=lambda m: order.index((m.row, m.workload)))
+
+
+def keep(measured: list[Measured], costs: list[OwnCost]) -> None:
+    """Write the record of the day."""
+    figures = {"rows": [asdict(m) for m in measured], "own_cost": [asdict(c) for c in costs]}
+    record("overhead", figures, report(measured, costs))
+
+
+def kept_rows() -> list[Measured]:
+    """Rows that the record of the day already has, of comparisons that still exist."""
+    rows = [Measured.from_json(row) for row in recorded("overhead").get("rows", [])]
+    return [m for m in rows if m.row in ROWS and m.workload in m.row.workloads]
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -81,16 +117,6 @@ def chosen(only: str, workloads: str) -> list[tuple[Row, str]]:
 
 def _wanted_rows(wanted: argparse.Namespace) -> list[tuple[Row, str]]:
     return chosen(wanted.only, wanted.workloads or ("nano,mlp" if wanted.quick else ""))
-
-
-def run_rows(rows: list[tuple[Row, str]], pairs: int) -> list[Measured]:
-    """Measure the rows one after the other, saying how far it is."""
-    measured = []
-    print(f"{'':>7}{_HEAD}", flush=True)
-    for number, (row, workload) in enumerate(rows, start=1):
-        measured.append(measure(row, workload, pairs))
-        print(f"{number:>2}/{len(rows)}  {_line(measured[-1])}", flush=True)
-    return measured
 
 
 def own_costs(rounds: int) -> list[OwnCost]:

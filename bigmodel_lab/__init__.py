@@ -7,6 +7,8 @@
     lab.gpus()                                     # who is on the cards
     lab.doctor()                                   # what works here, and how to mend what does not
     lab.open_run(path)                             # any recorded run in the same dashboard
+    lab.resume(path)                               # go on from a run's checkpoint, to the bit
+    lab.sweep("simple_cnn")                        # search for good settings; also lab.find_learning_rate(…)
 
 Importing this package costs neither torch nor Jupyter nor NumPy: each public name is
 loaded when it is first used.
@@ -18,10 +20,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bigmodel_lab.api._fit import fit, fit_async, list_models
+    from bigmodel_lab.api._cross_validate import cross_validate
+    from bigmodel_lab.api._data_report import DataReport, data_report
+    from bigmodel_lab.api._fit import fit, fit_async
+    from bigmodel_lab.api._freeze import freeze, unfreeze
     from bigmodel_lab.api._lightning import LightningCallback
     from bigmodel_lab.api._machine import doctor, gpus
+    from bigmodel_lab.api._models_table import list_models
+    from bigmodel_lab.api._range_test import find_learning_rate
+    from bigmodel_lab.api._resume import load_weights, resume
     from bigmodel_lab.api._run import Run, open_run, runs
+    from bigmodel_lab.api._sweep import sweep
     from bigmodel_lab.api._training_run import TrainingRun
     from bigmodel_lab.api._transformers import TransformersCallback
     from bigmodel_lab.api._watch import Watch, watch
@@ -29,35 +38,53 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "DataReport",
     "LightningCallback",
     "Run",
     "TrainingRun",
     "TransformersCallback",
     "Watch",
+    "cross_validate",
+    "data_report",
     "doctor",
+    "find_learning_rate",
     "fit",
     "fit_async",
+    "freeze",
     "gpus",
     "list_models",
+    "load_weights",
     "open_run",
+    "resume",
     "runs",
+    "sweep",
+    "unfreeze",
     "watch",
 ]
 
 # Where each public name lives; its module is imported when the name is first used.
 _HOMES = {
+    "DataReport": "_data_report",
     "LightningCallback": "_lightning",
     "Run": "_run",
     "TrainingRun": "_training_run",
     "TransformersCallback": "_transformers",
     "Watch": "_watch",
+    "cross_validate": "_cross_validate",
+    "data_report": "_data_report",
     "doctor": "_machine",
+    "find_learning_rate": "_range_test",
     "fit": "_fit",
     "fit_async": "_fit",
+    "freeze": "_freeze",
     "gpus": "_machine",
-    "list_models": "_fit",
+    "list_models": "_models_table",
+    "load_weights": "_resume",
     "open_run": "_run",
+    "resume": "_resume",
     "runs": "_run",
+    "sweep": "_sweep",
+    "unfreeze": "_freeze",
     "watch": "_watch",
 }
 

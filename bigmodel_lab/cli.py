@@ -78,8 +78,8 @@ def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _add_ctl(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    ctl = commands.add_parser("ctl", help=text("cli.ctl", "pause, resume or stop a run from any terminal"))
-    ctl.add_argument("action", choices=["pause", "resume", "stop"])
+    ctl = commands.add_parser("ctl", help=text("cli.ctl", "pause, resume, stop or checkpoint a run from any terminal"))
+    ctl.add_argument("action", choices=["pause", "resume", "stop", "checkpoint"])
     ctl.add_argument("run", nargs="?", help=text("cli.ctl.run", "run id or file; may be left out when one run is live"))
     ctl.set_defaults(command=_ctl)
 

@@ -60,6 +60,12 @@ _KNOWN = {
             "throughput",
             "Samples of this step divided by its time.",
         ),
+        _metric(
+            "learning_rate",
+            "",
+            "learning rate",
+            "Step width of the optimizer at this step, where a schedule or a warm-up changes it.",
+        ),
         # of an epoch
         _metric(
             "validation_loss",

@@ -27,7 +27,7 @@ LAYERS = [
     ["i18n"],
     ["errors"],
     ["units"],
-    ["_family", "metrics"],
+    ["_family", "_table", "metrics"],
     ["runlog"],
     ["memory"],
     ["samplers", "models", "subjects", "data", "charts"],

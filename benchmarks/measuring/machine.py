@@ -53,6 +53,17 @@ def record(benchmark: str, figures: dict[str, Any], report: str) -> list[Path]:
     return [json_file, text_file]
 
 
+def recorded(benchmark: str) -> dict[str, Any]:
+    """The figures that :func:`record` kept today; empty where there are none.
+
+    Args:
+        benchmark: Name of the benchmark.
+    """
+    path = RECORDS / f"{datetime.now().astimezone():%Y-%m-%d}_{benchmark}.json"
+    found: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    return found
+
+
 def command() -> str:
     """The command line that runs this benchmark, from the root of the checkout."""
     return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
+from typing import Any
 
 from benchmarks.measuring.block import Block
 from benchmarks.measuring.kernel import Kernel, Published
@@ -60,6 +63,16 @@ class Measured:
     """What was compared."""
     comparison: Comparison
     """What came out."""
+    date: str
+    """When, to the minute."""
+    load: float
+    """Load of the machine in the minute before; the measurement itself makes about 1."""
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Measured:
+        """The row that ``dataclasses.asdict`` and JSON made of one."""
+        compared = {**row["row"], "workloads": tuple(row["row"]["workloads"])}
+        return cls(**{**row, "row": Row(**compared), "comparison": Comparison(**row["comparison"])})
 
 
 def measure(row: Row, workload: str, pairs: int) -> Measured:
@@ -67,7 +80,10 @@ def measure(row: Row, workload: str, pairs: int) -> Measured:
     with Kernel() as kernel:
         for loop in {row.base, row.loop}:
             run_cell(kernel, workload, loop)
-        return Measured(workload, row, compare(list(_pairs(kernel, row, workload, pairs))))
+        load = round(os.getloadavg()[0], 2)
+        comparison = compare(list(_pairs(kernel, row, workload, pairs)))
+        date = datetime.now().astimezone().isoformat(timespec="minutes")
+        return Measured(workload, row, comparison, date, load)
 
 
 def run_cell(kernel: Kernel, workload: str, loop: str) -> Cost:

@@ -10,10 +10,10 @@ from bigmodel_lab.runlog import LiveRun, Status, live_runs, send_command
 
 
 def control(action: str, run: str | None = None) -> str:
-    """Ask a live run to pause, resume or stop; returns one line that says what was asked.
+    """Ask a live run to pause, resume, stop or write a checkpoint; returns one line that says what was asked.
 
     Args:
-        action: ``"pause"``, ``"resume"`` or ``"stop"``.
+        action: ``"pause"``, ``"resume"``, ``"stop"`` or ``"checkpoint"``.
         run: Id of a live run (its beginning is enough) or a run file; None takes the only live run.
 
     Raises:

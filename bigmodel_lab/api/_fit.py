@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
 from bigmodel_lab.api._live import FailureRecorded
 from bigmodel_lab.api._training_run import TrainingRun
-from bigmodel_lab.data import Data, load_data
+from bigmodel_lab.data import DATASETS, Data, load_data
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.models import MODELS, ModelCard
 from bigmodel_lab.runlog import RunLog
-from bigmodel_lab.training import DeviceChoice, LossFunction, TrainConfig, Trainer, choose_device
+from bigmodel_lab.training import (
+    Checkpoints,
+    DeviceChoice,
+    EpochObserver,
+    LossFunction,
+    Recipe,
+    TrainConfig,
+    Trainer,
+    choose_device,
+)
 
 
 def fit(
@@ -30,6 +43,7 @@ def fit(
     max_steps: int | None = None,
     device: str | None = None,
     loss: LossFunction | None = None,
+    observers: Sequence[EpochObserver] = (),
     background: bool = False,
     runs_dir: str | Path | None = None,
     name: str | None = None,
@@ -42,7 +56,7 @@ def fit(
     :class:`~bigmodel_lab.training.TrainConfig` has it.
 
     Args:
-        model: Name of a documented model (see :func:`list_models`) or any ``nn.Module`` that maps a
+        model: Name of a documented model (see :func:`bigmodel_lab.list_models`) or any ``nn.Module`` that maps a
             batch (samples, …) to class scores (samples, classes).
         data: None for what the model is documented with, or its embedded stand-in; the name of a data set; a folder with MNIST's
             IDX files; or arrays: ``(x, y)``, a torch ``Dataset``, a dict of splits.
@@ -55,6 +69,7 @@ def fit(
         max_steps: Ends the run after this many optimizer steps.
         device: ``"auto"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``.
         loss: Maps (output, labels) to the mean loss; None is the cross-entropy.
+        observers: Asked after each epoch, e.g. to end the run; see :class:`~bigmodel_lab.training.EpochObserver`.
         background: Train in a thread and return at once; ``run.wait()`` waits for the end.
         runs_dir: Folder for the run file; None takes ``$BIGMODEL_LAB_RUNS``, else the user's data folder.
         name: Name of the run; None takes the model's.
@@ -86,10 +101,16 @@ def fit(
         "device": device,
     }
     given = {key: value for key, value in common.items() if value is not None}
-    card = _card(model)
-    config = TrainConfig.from_settings({**given, **settings}, card.defaults if card else None)
-    trainer, log, choice = _prepare(model, card, data, config, loss, name or _name(model), runs_dir)
-    run = TrainingRun(trainer, log, gpu_uuid=choice.gpu_uuid, sample_hz=sample_hz)
+    run = prepare(
+        model,
+        data,
+        {**given, **settings},
+        loss=loss,
+        observers=observers,
+        runs_dir=runs_dir,
+        name=name,
+        sample_hz=sample_hz,
+    )
     run.start(background=background)
     return run
 
@@ -112,46 +133,109 @@ async def fit_async(model: str | nn.Module, data: Any = None, **settings: Any) -
     return run
 
 
-def list_models() -> tuple[str, ...]:
-    """Names of the documented models, for :func:`fit`.
-
-    >>> import bigmodel_lab as lab
-    >>> "simple_cnn" in lab.list_models()
-    True
-    """
-    return MODELS.names()
-
-
-def _prepare(  # noqa: PLR0917 (one caller, in this order)
+def prepare(
     model: str | nn.Module,
-    card: ModelCard | None,
     data: Any,
-    config: TrainConfig,
-    loss: LossFunction | None,
-    name: str,
-    runs_dir: str | Path | None,
-) -> tuple[Trainer, RunLog, DeviceChoice]:
-    """Everything that can be wrong is found here, before the first step."""
+    settings: Mapping[str, Any],
+    *,
+    loss: LossFunction | None = None,
+    observers: Sequence[EpochObserver] = (),
+    runs_dir: str | Path | None = None,
+    name: str | None = None,
+    sample_hz: float = 2.0,
+    trainer: Callable[..., Trainer] = Trainer,
+) -> TrainingRun:
+    """A run that has not started; everything that can be wrong is found here, before the first step.
+
+    Args:
+        model: As for :func:`fit`, like all that is not said here.
+        data: As for :func:`fit`.
+        settings: Fields of :class:`~bigmodel_lab.training.TrainConfig`.
+        loss: As for :func:`fit`.
+        observers: As for :func:`fit`.
+        runs_dir: As for :func:`fit`.
+        name: As for :func:`fit`.
+        sample_hz: As for :func:`fit`.
+        trainer: What makes the trainer, with the arguments of :class:`~bigmodel_lab.training.Trainer`.
+    """
+    config = config_for(model, settings)
     choice = choose_device(config.device)
-    loaded = _load(data, card, config)
-    log = RunLog.create(name, folder=Path(runs_dir) if runs_dir is not None else None)
+    loaded = load_for(model, data, config)
+    log = RunLog.create(name or name_of(model), folder=Path(runs_dir) if runs_dir is not None else None)
     with FailureRecorded(log):
-        module = _build(card, loaded, config) if card else cast("nn.Module", model)
-        trainer = Trainer(
-            module,
-            loaded,
-            config,
-            log,
-            device=choice,
-            loss=loss,
-            documented_loss=card.loss if card else None,
-            name=_name(model),
+        kept = Checkpoints(log, _recipe(card_of(model), data, loss), config.checkpoint)
+        parts = TrainerParts(config, log, choice, loss, kept.observers(observers))
+        return TrainingRun(
+            make_trainer(model, loaded, parts, trainer), log, kept, gpu_uuid=choice.gpu_uuid, sample_hz=sample_hz
         )
-        return trainer, log, choice
 
 
-def _load(data: Any, card: ModelCard | None, config: TrainConfig) -> Data:
-    """The data, in the shape that a documented model takes unless it is built after the data."""
+def config_for(model: str | nn.Module, settings: Mapping[str, Any]) -> TrainConfig:
+    """The settings of a run: those given, over those that a documented model has.
+
+    Args:
+        model: As for :func:`fit`.
+        settings: Fields of :class:`~bigmodel_lab.training.TrainConfig`.
+    """
+    card = card_of(model)
+    return TrainConfig.from_settings(settings, card.defaults if card else None)
+
+
+def fresh(model: str | nn.Module) -> str | nn.Module:
+    """The same model for another run: a copy of a module, so that its own weights and buffers stay as they are."""
+    return model if isinstance(model, str) else deepcopy(model)
+
+
+@dataclass(frozen=True)
+class TrainerParts:
+    """What a trainer needs besides model and data."""
+
+    config: TrainConfig
+    """The settings."""
+    log: RunLog
+    """Where everything is recorded."""
+    device: DeviceChoice
+    """Where to compute."""
+    loss: LossFunction | None = None
+    """The person's own."""
+    observers: Sequence[EpochObserver] = ()
+    """Asked after each epoch."""
+
+
+def make_trainer(
+    model: str | nn.Module, data: Data, parts: TrainerParts, kind: Callable[..., Trainer] = Trainer
+) -> Trainer:
+    """The trainer of a documented model, which is built here, or of a module.
+
+    Args:
+        model: As for :func:`fit`.
+        data: What :func:`load_for` gave.
+        parts: All else.
+        kind: What makes it, with the arguments of :class:`~bigmodel_lab.training.Trainer`.
+    """
+    card = card_of(model)
+    return kind(
+        _build(card, data, parts.config) if card else model,
+        data,
+        parts.config,
+        parts.log,
+        device=parts.device,
+        loss=parts.loss,
+        documented_loss=card.loss if card else None,
+        name=name_of(model),
+        observers=parts.observers,
+    )
+
+
+def load_for(model: str | nn.Module, data: Any, config: TrainConfig) -> Data:
+    """The data, in the shape that a documented model takes unless it is built after the data.
+
+    Args:
+        model: As for :func:`fit`.
+        data: As for :func:`fit`.
+        config: Says how to divide what comes undivided.
+    """
+    card = card_of(model)
     takes = card.takes if card else ()
     return load_data(
         card.data if card and data is None else data,
@@ -161,6 +245,17 @@ def _load(data: Any, card: ModelCard | None, config: TrainConfig) -> Data:
         input_shape=card.input_shape if card and not _SHAPES.intersection(takes) else None,
         classes=card.classes if card and "classes" not in takes else None,
     )
+
+
+def _recipe(card: ModelCard | None, data: Any, loss: LossFunction | None) -> Recipe:
+    """How another process makes the same again."""
+    named = (card.data if card else "digits") if data is None else data
+    if isinstance(named, (str, os.PathLike)):
+        path = Path(named).expanduser()
+        source = str(named) if named in DATASETS.names() else str(path.absolute())
+    else:
+        source = None
+    return Recipe(card.name if card else None, source, loss is not None)
 
 
 def _build(card: ModelCard, data: Data, config: TrainConfig) -> nn.Module:
@@ -183,7 +278,7 @@ def _build(card: ModelCard, data: Data, config: TrainConfig) -> nn.Module:
 _SHAPES = frozenset({"features", "input_shape", "length", "vocabulary"})
 
 
-def _card(model: str | nn.Module) -> ModelCard | None:
+def card_of(model: str | nn.Module) -> ModelCard | None:
     """The card of a documented model; None for a module."""
     if isinstance(model, str):
         return MODELS.get(model)
@@ -199,5 +294,6 @@ def _card(model: str | nn.Module) -> ModelCard | None:
     )
 
 
-def _name(model: str | nn.Module) -> str:
+def name_of(model: str | nn.Module) -> str:
+    """What a run of this model is called, unless it is given a name."""
     return model if isinstance(model, str) else type(model).__name__

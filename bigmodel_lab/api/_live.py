@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from types import TracebackType
 
 from bigmodel_lab.i18n import text
-from bigmodel_lab.runlog import RunLog, Status
+from bigmodel_lab.runlog import RunLog
 from bigmodel_lab.samplers import Poller, Sample, open_samplers
+from bigmodel_lab.training.ending import outcome_of
 
 Sink = Callable[[str, tuple[str, ...], Sample], None]
 
@@ -45,9 +46,9 @@ def sample_sink(log: RunLog) -> Sink:
 
 
 class FailureRecorded:
-    """An error that leaves the block is written into the run log, which is then closed as failed.
+    """An error that leaves the block closes the run log, whose ``ended`` event tells of it.
 
-    The error itself goes on to the person, unchanged.
+    The error itself goes on to the person, unchanged. A run that the training itself has ended is only closed.
     """
 
     def __init__(self, log: RunLog) -> None:
@@ -57,10 +58,8 @@ class FailureRecorded:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if kind is None:
-            return
-        self._log.event("failed", error=kind.__name__, message=str(error))
-        self._log.close(Status.FAILED)
+        if error is not None:
+            self._log.close(*outcome_of(error))
 
 
 class OutcomeKept:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigmodel_lab import runlog
+from bigmodel_lab._table import Table
 from bigmodel_lab.errors import UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.metrics import describe
@@ -204,10 +205,7 @@ class RunTable(list[runlog.RunSummary]):
             text("runs.age", "age"),
             text("runs.path", "file"),
         )
-        widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
-        return "\n".join(
-            "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in [heads, *rows]
-        )
+        return Table(heads, tuple(rows)).text()
 
 
 def open_run(path: str | Path) -> Run:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from bigmodel_lab.api._answers import HeatMap, InferenceCost, explain, inference_cost
 from bigmodel_lab.api._interrupt import interrupts_to
 from bigmodel_lab.api._live import FailureRecorded, OutcomeKept, sampled, tell_interrupt
+from bigmodel_lab.api._report import EvaluationReport, make_report
 from bigmodel_lab.api._run import Run
+from bigmodel_lab.data import Data
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import RunLog, Status
-from bigmodel_lab.training import Evaluation, TrainConfig, Trainer
+from bigmodel_lab.training import Checkpoints, Evaluation, TrainConfig, Trainer, need_safetensors
+from bigmodel_lab.training.predict import Prediction, predict
 from bigmodel_lab.widgets import RunDisplay, cell_number
 
 
@@ -28,9 +37,12 @@ class TrainingRun(Run):
     True
     """
 
-    def __init__(self, trainer: Trainer, log: RunLog, *, gpu_uuid: str | None, sample_hz: float) -> None:
+    def __init__(
+        self, trainer: Trainer, log: RunLog, checkpoints: Checkpoints, *, gpu_uuid: str | None, sample_hz: float
+    ) -> None:
         super().__init__(log, log.path)
         self._trainer = trainer
+        self._checkpoints = checkpoints
         self._log = log
         self._gpu_uuid = gpu_uuid
         self._sample_hz = sample_hz
@@ -42,6 +54,11 @@ class TrainingRun(Run):
     def model(self) -> nn.Module:
         """The model that is trained, in its present state."""
         return self._trainer.model
+
+    @property
+    def data(self) -> Data:
+        """What is trained on, divided, as the model takes it."""
+        return self._trainer.data
 
     @property
     def config(self) -> TrainConfig:
@@ -57,6 +74,7 @@ class TrainingRun(Run):
         self._background = background
         self._outcome = Future()
         self._cell = cell_number()
+        self._checkpoints.attach(self._trainer, self._log)
         display = RunDisplay(self._log, self._log.mailbox)
         display.show()
         if background:
@@ -99,6 +117,24 @@ class TrainingRun(Run):
                 )
             )
 
+    def checkpoint(self) -> Path:
+        """Write the present state as the checkpoint ``last``, from which :func:`bigmodel_lab.resume` goes on.
+
+        A run that is training writes it after its current step; one that has ended, at once.
+
+        Returns:
+            The folder of the checkpoint, beside the run file.
+
+        Raises:
+            OSError: It cannot be written; a run that is training says so by an event, and goes on.
+            MissingPackageError: safetensors is not installed.
+        """
+        need_safetensors()
+        if self.status.ended:
+            return self._checkpoints.write(self._trainer, "last").folder
+        self._log.mailbox.post("checkpoint", "api")
+        return self._checkpoints.folder / "last"
+
     def wait(self, timeout: float | None = None) -> None:
         """Wait until a run in the background has ended; its error, if any, is raised here.
 
@@ -120,6 +156,82 @@ class TrainingRun(Run):
         """
         return self._trainer.evaluate(split)
 
+    def report(self, split: str = "test") -> EvaluationReport:
+        """How well the model does on a part of the data: scores, confusion, ROC, over-fitting, worst mistakes.
+
+        Args:
+            split: ``"test"``, ``"validation"`` or ``"train"``.
+
+        Raises:
+            UnknownNameError: There is no such part.
+            EmptyDataError: It has no samples.
+            ConfigError: The run is training now.
+            TrainingError: The loss of some samples is NaN.
+            MissingPackageError: scikit-learn is not installed.
+        """
+        return make_report(self._resting(), self._source, split)
+
+    def predict(self, x: Any) -> Prediction | NDArray[np.float32]:
+        """What the model answers to samples of one's own.
+
+        Args:
+            x: One sample or several, as tensor, array or lists; of text, a string or several. Whole numbers are scaled
+                as the pixels of the training; fractional ones are taken as they are.
+
+        Returns:
+            Classes with their probabilities; of other tasks the model's output as an array, shape (samples, …).
+
+        Raises:
+            ShapeError: Another shape than that of the training samples; says which are allowed.
+            DataError: Anything else that cannot be read as such samples.
+            ConfigError: The run is training now.
+        """
+        return predict(self._resting(), x)
+
+    def inference_cost(self, batch_sizes: Sequence[int] = (1, 8, 64, 256)) -> InferenceCost:
+        """Latency, throughput and peak memory of the model's answers against the batch size; takes seconds.
+
+        On CUDA it resets PyTorch's peak counters of the device, and puts that of allocated memory back where it can.
+
+        Args:
+            batch_sizes: Each from 1.
+
+        Raises:
+            ConfigError: A batch size that cannot be, or the run is training now.
+        """
+        return inference_cost(self._resting(), batch_sizes)
+
+    def explain(self, x: Any, method: str = "saliency") -> HeatMap:
+        """Which pixels make the model say what it says about a picture.
+
+        Args:
+            x: One picture as for :meth:`predict`, or the place of a test sample, e.g. of a mistake in the report.
+            method: ``"saliency"`` (gradient by pixel) or ``"occlusion"`` (what happens when a square is covered).
+
+        Raises:
+            UnknownNameError: There is no such method.
+            ConfigError: The model does not classify pictures, or the run is training now.
+            ShapeError: ``x`` is not one picture.
+            MissingPackageError: Captum is not installed.
+        """
+        return explain(self._resting(), x, method)
+
+    def _resting(self) -> Trainer:
+        """The trainer, while no step changes its model.
+
+        Raises:
+            ConfigError: The run is training now.
+        """
+        if self.status is Status.RUNNING:
+            raise ConfigError(
+                text(
+                    "run.still_training",
+                    "This run is training now, and its model changes with each step. Pause it first, run.pause(), or "
+                    "wait for its end, run.wait().",
+                )
+            )
+        return self._trainer
+
     def _ipython_display_(self) -> None:
         """The dashboard again; in the cell that shows it already, one line of text."""
         if self._cell is not None and self._cell == cell_number():
@@ -137,6 +249,8 @@ class TrainingRun(Run):
             with FailureRecorded(self._log):
                 with sampled(self._log, gpu_uuid=self._gpu_uuid, sample_hz=self._sample_hz):
                     status = self._trainer.run()
+                    if status is Status.STOPPED:
+                        self._checkpoints.stopped(self._trainer)
                 self._log.close(status)
         finally:
             display.finish()

@@ -8,19 +8,22 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from bigmodel_lab.data.base import Data, Split
+from bigmodel_lab.data.base import Data, Split, TaskKind
 from bigmodel_lab.errors import EmptyDataError, LabelRangeError, ShapeError
 from bigmodel_lab.i18n import text
 
 _SHOWN = 5  # bad labels that a message lists
 
 
-def check_split(name: str, split: Split) -> None:
+def check_split(name: str, split: Split, task: TaskKind = "classification") -> None:
     """Samples and labels of one split fit together.
 
     Raises:
-        ShapeError: The labels are not one a sample.
+        ShapeError: The labels are not one a sample, or what the task has instead.
     """
+    if task in {"regression", "next_token"}:
+        _check_targets(name, split, task)
+        return
     if split.y.shape == split.x.shape[:1]:
         return
     raise ShapeError(
@@ -32,6 +35,24 @@ def check_split(name: str, split: Split) -> None:
             x=tuple(split.x.shape),
             y=tuple(split.y.shape),
             samples=len(split) if split.x.ndim else 0,
+        )
+    )
+
+
+def _check_targets(name: str, split: Split, task: TaskKind) -> None:
+    """Targets that are no class numbers: as many as samples, and next tokens in the shape of the samples."""
+    whole = task == "next_token"
+    if split.y.shape == split.x.shape if whole else split.y.shape[:1] == split.x.shape[:1]:
+        return
+    raise ShapeError(
+        text(
+            "error.target_shape",
+            "The {name} samples have shape {x} and what is to be learned from them {y}. For the task {task} it must {rule}.",
+            name=name,
+            x=tuple(split.x.shape),
+            y=tuple(split.y.shape),
+            task=task,
+            rule="have the shape of the samples" if whole else "be one row a sample: (samples, …)",
         )
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -31,9 +31,9 @@ def load_data(
     """Data for training, from whatever names or holds it.
 
     Args:
-        data: None (the embedded digits); the name of a data set (``"digits"``, ``"mnist"``); a path to a
-            folder of IDX files or to an ``.npz`` file; or arrays, as
-            :func:`bigmodel_lab.data.from_arrays` takes them; or a :class:`Data`, which is returned.
+        data: None (the embedded digits); the name of a data set, such as ``"digits"``, ``"docs_topics"`` or
+            ``"mnist"``; a path, see below; arrays, as :func:`bigmodel_lab.data.from_arrays` takes them; or a
+            :class:`Data`, which is returned.
         validation_fraction: Share of the training samples kept for validation, 0 … 1.
         test_fraction: Share of undivided samples kept for the test, 0 … 1.
         seed: Which samples these are.
@@ -45,6 +45,15 @@ def load_data(
         UnknownNameError: A text that is neither a data set nor a path.
         DataError: The data cannot be trained on; its subclasses say why.
         MissingPackageError: An optional package is needed to read it.
+
+    What a path leads to says how it is read:
+
+    - ``.txt``: one document a line, a label and the text, separated by a tab; or, where most lines have no tab, the first
+      word of a line is its label. Lines that cannot be used are named by number in :attr:`Data.notes`.
+    - ``.csv``: a table of numbers and a label, or of a text and a label; ``test_data.csv`` beside ``train_data.csv``
+      holds the test samples.
+    - ``.npz``: the arrays x and y, or x_train, y_train, x_val, y_val, x_test and y_test.
+    - a folder with MNIST's IDX files, with CIFAR-10's batches, or with one folder of images a class.
 
     >>> data = load_data("digits", seed=1)
     >>> len(data.train), len(data.validation), len(data.test), data.input_shape
@@ -71,18 +80,63 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _from_path(path: Path, division: Division, classes: int | None) -> Data:
-    if path.suffix == ".npz" and path.is_file():
+    """Data from a file or folder, by its suffix or by what lies in it."""
+    if path.suffix.lower() == ".npz" and path.is_file():
         return from_arrays(_read_npz(path), name=path.stem, division=division, classes=classes)
     if path.is_dir():
-        from bigmodel_lab.data.mnist import load_folder
+        return _folder_reader(path)(path, division)
+    read = _FILE_READERS.get(path.suffix.lower())
+    if read is None or not path.is_file():
+        raise DataError(
+            text(
+                "error.data_path",
+                "{path} {what}. Data is read from a file with the suffix .txt, .csv or .npz, or from a folder.",
+                path=str(path),
+                what="is none of these" if path.exists() else "does not exist",
+            )
+        )
+    return read(path, division)
 
-        return load_folder(path, division)
+
+def _read_text_file(path: Path, division: Division) -> Data:
+    from bigmodel_lab.data._text_file import read_text_file
+
+    return read_text_file(path, division)
+
+
+def _read_csv(path: Path, division: Division) -> Data:
+    from bigmodel_lab.data._csv import read_csv
+
+    return read_csv(path, division)
+
+
+_Reader = Callable[[Path, Division], Data]
+_FILE_READERS: dict[str, _Reader] = {".txt": _read_text_file, ".csv": _read_csv}
+
+
+def _folder_reader(folder: Path) -> _Reader:
+    """What reads a folder, by the files that it holds.
+
+    Raises:
+        DataError: It holds nothing that is known.
+    """
+    from bigmodel_lab.data import _image_folder, cifar10, mnist
+    from bigmodel_lab.data._idx import holds_idx
+
+    readers: tuple[tuple[Callable[[Path], bool], _Reader], ...] = (
+        (holds_idx, mnist.load_folder),
+        (cifar10.holds_cifar10, cifar10.load_folder),
+        (_image_folder.holds_images, _image_folder.read_image_folder),
+    )
+    for holds, read in readers:
+        if holds(folder):
+            return read
     raise DataError(
         text(
-            "error.data_path",
-            "{path} {what}. Data is read from a folder of IDX files (MNIST's format) or from an .npz file.",
-            path=str(path),
-            what="is neither" if path.exists() else "does not exist",
+            "error.data_folder",
+            "{folder} holds no data that is known. Looked for MNIST's four files ('train-images-idx3-ubyte' …, with or "
+            "without .gz, there, in raw/ and in MNIST/raw/), CIFAR-10's 'data_batch_1' …, and one folder of images a class.",
+            folder=str(folder),
         )
     )
 

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from bigmodel_lab.data._arrays import from_arrays
-from bigmodel_lab.data._idx import holds_idx, read_split
+from bigmodel_lab.data._hub import load_hub
+from bigmodel_lab.data._idx import read_split
 from bigmodel_lab.data.base import Data, DatasetCard, Division
-from bigmodel_lab.errors import DataError, MissingPackageError
 from bigmodel_lab.i18n import Text, text
 
 _HUB_NAME = "ylecun/mnist"
@@ -27,22 +27,11 @@ def load(division: Division) -> Data:
         MissingPackageError: The library is not installed.
         DataError: It could not get the data; names what was asked for and the other way.
     """
-    try:
-        from datasets import load_dataset
-    except ImportError as error:
-        raise MissingPackageError("datasets", text("data.mnist.purpose", "download MNIST"), "data") from error
-    try:
-        hub = load_dataset(_HUB_NAME)
-    except (OSError, ValueError) as error:  # the library's own errors all derive from these
-        raise DataError(
-            text(
-                "error.mnist_download",
-                "Hugging Face's data set {name!r} could not be loaded: {error}. Without a network, give a folder "
-                "with the four IDX files instead: load_data('path/to/folder').",
-                name=_HUB_NAME,
-                error=error,
-            )
-        ) from error
+    otherwise = text(
+        "data.mnist.otherwise",
+        "Without a network, give a folder with the four IDX files instead: load_data('path/to/folder').",
+    )
+    hub = load_hub(_HUB_NAME, purpose=text("data.mnist.purpose", "download MNIST"), otherwise=otherwise)
     parts = {name: _hub_split(hub[name]) for name in ("train", "test")}
     return _as_data(parts, "mnist", str(DATASET.meaning), division)
 
@@ -51,18 +40,8 @@ def load_folder(folder: Path, division: Division) -> Data:
     """A data set in MNIST's format from a folder of IDX files, plain or ``.gz``.
 
     Raises:
-        DataError: The folder or one of the four files is missing; names what was looked for.
+        DataError: One of the four files is missing or broken; names what was looked for.
     """
-    if not holds_idx(folder):
-        raise DataError(
-            text(
-                "error.mnist_folder",
-                "{folder} {what}. Looked for 'train-images-idx3-ubyte' and its three companions, with or "
-                "without .gz, there, in raw/ and in MNIST/raw/.",
-                folder=str(folder),
-                what="has no MNIST files" if folder.is_dir() else "is not a folder",
-            )
-        )
     parts = {name: read_split(folder, name) for name in ("train", "test")}
     description = text("data.mnist.folder", "Images in MNIST's format from {folder}.", folder=str(folder))
     return _as_data(parts, folder.name, description, division)

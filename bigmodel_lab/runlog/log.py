@@ -161,9 +161,14 @@ class RunLog:
         """Say in words why a metric has no value, or that it has one again (None). Any thread."""
         self._record.set_unknown(metric_key, reason)
 
-    def set_status(self, status: Status) -> None:
-        """Say where the run stands; records ``paused``, ``resumed`` or ``ended`` when that is new."""
-        self._record.set_status(status)
+    def set_status(self, status: Status, why: Mapping[str, Any] | None = None) -> None:
+        """Say where the run stands; records ``paused``, ``resumed`` or ``ended`` when that is new.
+
+        Args:
+            status: Where it stands.
+            why: Facts for the event, values of JSON, e.g. the error that ended the run; None has none.
+        """
+        self._record.set_status(status, why)
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until everything appended so far is in the file.
@@ -176,14 +181,18 @@ class RunLog:
         """
         return not self._abandoned and self._writer.is_alive() and self._writer.flush(timeout)
 
-    def close(self, status: Status = Status.FINISHED) -> None:
+    def close(self, status: Status = Status.FINISHED, why: Mapping[str, Any] | None = None) -> None:
         """Write the rest and make the file one that can be copied and mailed. May be called twice.
 
         Never raises for a file that cannot be written; :attr:`trouble` tells.
+
+        Args:
+            status: How it ended.
+            why: As for :meth:`set_status`.
         """
         if self in _OPEN:
             _OPEN.discard(self)
-            self.set_status(status)
+            self.set_status(status, why)
             self._writer.end(_CLOSE_S)
 
     def header(self) -> Mapping[str, Any]:

@@ -115,12 +115,12 @@ class Record:
             self.unknown = others if reason is None else {**others, key: reason}
             self.event(*unknown_event(key, reason))
 
-    def set_status(self, status: Status) -> None:
-        """Say where the run stands; an event when that is new."""
+    def set_status(self, status: Status, why: Mapping[str, Any] | None = None) -> None:
+        """Say where the run stands; an event, with the facts of ``why``, when that is new."""
         with self._lock:
             before, self.status = self.status, status
             if before is not status:
-                self.event(_status_event(status), {"status": status.value})
+                self.event(_status_event(status), {"status": status.value, **(why or {})})
 
     def new_locks(self) -> None:
         """For a forked child: the lock may be held by a thread that does not exist here."""

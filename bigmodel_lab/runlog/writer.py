@@ -1,16 +1,19 @@
 """The one thread that writes a run file: drains the rings, takes commands, beats the heart.
 
 Whatever fails here (disk full, file gone) is kept as ``trouble`` and tried again; the
-training never notices.
+training never notices. Each statement of SQL lets go of Python's interpreter lock and asks
+for it back, which makes the training wait for a moment: hence as few of them as possible.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from bigmodel_lab import metrics
 from bigmodel_lab.i18n import text
@@ -63,6 +66,8 @@ class Writer(threading.Thread):
         self._trouble: str | None = None
         self._gone: str | None = None
         self._next_beat = 0.0
+        self._wal = live.with_name(f"{live.name}-wal")
+        self._seen: tuple[int, int] | None = None
         with database.file_errors(live):
             self._commit()  # status and process are there before anybody can see the run
         registration.beat(record.status, record.step)
@@ -81,7 +86,8 @@ class Writer(threading.Thread):
             self._wake.wait(_TICK_S)
             self._wake.clear()
             tick += 1
-            self._take_commands()
+            if self._written_by_anyone():
+                self._take_commands()
             if tick % _COMMIT_EVERY == 0 or self._asked > self._done:
                 self._try_commit()
             self._beat_when_due()
@@ -124,7 +130,7 @@ class Writer(threading.Thread):
         try:
             status = self._record.status  # before the rows: who reads it finds every row from before it
             after = self._written.advance(self._db, self._record)
-            self._write_state(status)
+            after.state = self._write_state(status)
             self._db.execute("COMMIT")
         except BaseException:
             if self._db.in_transaction:
@@ -134,14 +140,27 @@ class Writer(threading.Thread):
         for gap in after.gaps:  # only now, or a commit that is tried again would tell of it again
             self._record.event("gap", gap)
 
-    def _write_state(self, status: Status) -> None:
-        state = {
-            "status": json.dumps(status.value),
-            "process": self._process,
-            "heartbeat_wall_ns": time.time_ns(),
-            "heartbeat_monotonic_ns": time.monotonic_ns(),
-        }
-        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", state.items())
+    def _write_state(self, status: Status) -> dict[str, Any]:
+        """Write what of the state is new, a sign of life once a second; all of it."""
+        before, now = self._written.state, time.monotonic_ns()
+        state: dict[str, Any] = {"status": json.dumps(status.value), "process": self._process}
+        if now - before.get("heartbeat_monotonic_ns", -math.inf) >= _BEAT_S * 1e9:
+            state |= {"heartbeat_wall_ns": time.time_ns(), "heartbeat_monotonic_ns": now}
+        new = [(key, value) for key, value in state.items() if before.get(key) != value]
+        self._db.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", new)
+        return {**before, **state}
+
+    def _written_by_anyone(self) -> bool:
+        """Somebody wrote into the file since the last look, perhaps a command.
+
+        Our own commits count too, so that one written in the same moment as ours is found at the next look.
+        """
+        try:
+            found = self._wal.stat()
+        except OSError:
+            return True
+        before, self._seen = self._seen, (found.st_mtime_ns, found.st_size)
+        return before != self._seen
 
     def _take_commands(self) -> None:
         try:
@@ -209,6 +228,8 @@ class _Written:
         self.rows: dict[str, int] = {}
         self.keys: dict[str, tuple[str, ...]] = {}
         self.gaps: list[dict[str, object]] = []
+        self.state: dict[str, Any] = {}
+        self.ids: dict[str, int] = {}
         if db is not None:
             # what was sent to an earlier process is not meant for this one
             db.execute("UPDATE commands SET taken_wall_ns=0 WHERE taken_wall_ns IS NULL")
@@ -219,12 +240,12 @@ class _Written:
     def advance(self, db: sqlite3.Connection, record: Record) -> _Written:
         """Write what is new, within the caller's transaction."""
         after = _Written()
-        after.header, after.gaps = record.header, []
+        after.header, after.ids = record.header, dict(self.ids)
         if self.header is not after.header:
             _write_header(db, record)
         for stream in record.streams():
             after.keys[stream.name] = self._write_keys(db, stream)
-            after.rows[stream.name] = self._write_rows(db, stream, record, after.gaps)
+            after.rows[stream.name] = self._write_rows(db, stream, record, after)
         after.events = self._write_events(db, record)
         return after
 
@@ -241,24 +262,30 @@ class _Written:
             db.executemany("INSERT OR REPLACE INTO metrics VALUES (?, ?, ?, ?)", rows)
         return keys
 
-    def _write_rows(self, db: sqlite3.Connection, stream: Stream, record: Record, gaps: list[dict[str, object]]) -> int:
+    def _write_rows(self, db: sqlite3.Connection, stream: Stream, record: Record, after: _Written) -> int:
         cursor = self.rows.get(stream.name, 0)
         block = stream.read(cursor)
         if not len(block):
             return cursor
         if block.first > cursor:
-            gaps.append({"stream": stream.name, "first": cursor, "rows": block.first - cursor})
-        (number,) = db.execute("SELECT id FROM streams WHERE name=?", (stream.name,)).fetchone()
-        chunks = Chunks(db, number, block.values.shape[1])
+            after.gaps.append({"stream": stream.name, "first": cursor, "rows": block.first - cursor})
+        chunks = Chunks(db, after.id(db, stream.name), block.values.shape[1])
         chunks.insert(block, time.time_ns() - record.now_ns())
         if block.next // BLOCK > cursor // BLOCK:
             chunks.seal()
         return block.next
 
+    def id(self, db: sqlite3.Connection, stream: str) -> int:
+        """Number of a stream in the file, asked for once."""
+        if stream not in self.ids:
+            (self.ids[stream],) = db.execute("SELECT id FROM streams WHERE name=?", (stream,)).fetchone()
+        return self.ids[stream]
+
     def _write_events(self, db: sqlite3.Connection, record: Record) -> int:
         new = record.events(self.events)
-        rows = [(e.index, e.kind, e.step, e.wall_ns, e.monotonic_ns, json.dumps(e.data)) for e in new]
-        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
+        if new:
+            rows = [(e.index, e.kind, e.step, e.wall_ns, e.monotonic_ns, json.dumps(e.data)) for e in new]
+            db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
         return new[-1].index + 1 if new else self.events
 
 

@@ -11,7 +11,7 @@ _MEANING = {"pause": Status.PAUSED, "resume": Status.RUNNING, "stop": Status.STO
 
 
 class Commands:
-    """Obeys pause, resume and stop; runs on the loop's thread."""
+    """Obeys pause, resume, stop and what the mailbox has an answer for; runs on the loop's thread."""
 
     def __init__(self, log: RunLog, settle: Callable[[], None]) -> None:
         """Args: ``settle`` is called before a pause, so that the log shows every step made."""
@@ -44,7 +44,10 @@ class Commands:
     def _next(self, state: Status) -> Status:
         """The state after all commands that lie in the mailbox; nothing undoes a stop."""
         for command in self._mailbox.take():
-            if command.name not in _MEANING:
+            if command.name in self._mailbox.answers:
+                self._settle()
+                self._mailbox.answers[command.name]()
+            elif command.name not in _MEANING:
                 self._log.event("ignored", name=command.name, source=command.source)
             elif state is not Status.STOPPED:
                 state = _MEANING[command.name]

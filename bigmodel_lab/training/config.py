@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from bigmodel_lab.errors import ConfigError, UnknownNameError
+from bigmodel_lab.errors import UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.models import Defaults
+from bigmodel_lab.training.augment import check_augment
+from bigmodel_lab.training.checks import (
+    SHARE,
+    is_share,
+    need_choice,
+    need_mapping,
+    need_names,
+    need_number,
+    need_whole,
+    not_negative,
+    wrong,
+)
 from bigmodel_lab.training.optimizers import check_optimizer
+from bigmodel_lab.training.schedules import check_schedule
 
 PrecisionName = Literal["fp32", "tf32", "bf16", "fp16"]
 """Number formats of the forward pass."""
+Kept = Literal["off", "best", "every_epoch"]
+"""Which weights are kept on disk."""
 _MAPPINGS = ("optimizer_options", "model_options", "schedule_options", "augment")
 _LARGEST_SEED = 2**63 - 1
 
@@ -24,7 +38,7 @@ class TrainConfig:
 
     Raises:
         ConfigError: A setting cannot be used; says what is allowed.
-        UnknownNameError: There is no such optimizer.
+        UnknownNameError: There is no such optimizer, schedule or change of images.
 
     >>> TrainConfig(epochs=3, learning_rate=0.01).effective_batch_size
     64
@@ -57,9 +71,10 @@ class TrainConfig:
     model_options: Mapping[str, Any] = field(default_factory=dict)
     """Options of a documented model, e.g. ``{"layers": 4}`` for the transformer."""
     schedule: str = "constant"
-    """How the learning rate goes on: a name of :data:`bigmodel_lab.training.schedules.SCHEDULES`."""
+    """How the learning rate goes on: constant, linear, cosine, step, multi_step, exponential, one_cycle or plateau;
+    see :data:`bigmodel_lab.training.schedules.SCHEDULES`."""
     schedule_options: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the schedule, e.g. ``{"gamma": 0.5}``."""
+    """Arguments of the schedule in optimizer steps, e.g. ``{"step_size": 500, "gamma": 0.5}``."""
     warmup_steps: int = 0
     """Optimizer steps over which the learning rate rises to its value at first, from 0."""
     l1: float = 0.0
@@ -76,23 +91,29 @@ class TrainConfig:
     """Parameters that shall not learn, by name or pattern, e.g. ``("conv*",)``."""
     early_stopping: int | None = None
     """Ends the run after this many epochs without a better validation loss, from 1; None never does."""
-    checkpoint: Literal["off", "best", "every_epoch"] = "off"
+    checkpoint: Kept = "off"
     """Which weights are kept on disk beside the run file; each comes with all that :func:`bigmodel_lab.resume` needs."""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "micro_batch_size", "gradient_accumulation_steps"):
-            self._need_whole(name, 1)
-        self._need_whole("seed", 0, _LARGEST_SEED)
-        if self.max_steps is not None:
-            self._need_whole("max_steps", 1)
-        self._need_number("learning_rate", "a number above 0, such as 0.001", lambda x: x > 0)
-        for name in ("validation_fraction", "test_fraction"):
-            self._need_number(name, "a share from 0 (none) to below 1, such as 0.1", lambda x: 0 <= x < 1)
-        if self.precision not in get_args(PrecisionName):
-            raise _wrong("precision", self.precision, " | ".join(get_args(PrecisionName)))
+            need_whole(name, getattr(self, name), 1)
+        for name in ("max_steps", "early_stopping"):
+            if getattr(self, name) is not None:
+                need_whole(name, getattr(self, name), 1)
+        need_whole("seed", self.seed, 0, _LARGEST_SEED)
+        need_whole("warmup_steps", self.warmup_steps, 0)
+        self._check_numbers()
+        need_choice("precision", self.precision, get_args(PrecisionName))
+        need_choice("checkpoint", self.checkpoint, get_args(Kept))
         if not isinstance(self.device, str) or not self.device:
-            raise _wrong("device", self.device, "auto | cuda | cuda:1 | mps | cpu")
+            raise wrong("device", self.device, "auto | cuda | cuda:1 | mps | cpu")
+        for name in _MAPPINGS:
+            need_mapping(name, getattr(self, name))
+        need_names("freeze", self.freeze)
+        object.__setattr__(self, "freeze", tuple(self.freeze))  # a list comes from JSON
         check_optimizer(self.optimizer)
+        check_schedule(self.schedule)
+        check_augment(self.augment)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], defaults: Defaults | None = None) -> TrainConfig:
@@ -127,33 +148,17 @@ class TrainConfig:
         plain = {name: {k: _plain(v) for k, v in getattr(self, name).items()} for name in _MAPPINGS}
         return {**asdict(self), **plain, "freeze": list(self.freeze)}
 
-    def _need_whole(self, name: str, least: int, most: int | None = None) -> None:
-        value = getattr(self, name)
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not whole or value < least or (most is not None and value > most):
-            upper = f" … {most}" if most is not None else ""
-            raise _wrong(
-                name, value, text("config.whole", "a whole number from {least}{upper}", least=least, upper=upper)
-            )
-
-    def _need_number(self, name: str, allowed: str, holds: Any) -> None:
-        value = getattr(self, name)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not holds(value):
-            raise _wrong(name, value, text(f"config.{name}", allowed))
-
-
-def _wrong(name: str, value: object, allowed: str) -> ConfigError:
-    return ConfigError(
-        text(
-            "error.setting",
-            "{name} is {value!r}, but must be: {allowed}.",
-            name=name,
-            value=value,
-            allowed=allowed,
-        )
-    )
+    def _check_numbers(self) -> None:
+        need_number("learning_rate", self.learning_rate, "a number above 0, such as 0.001", lambda x: x > 0)
+        for name in ("validation_fraction", "test_fraction"):
+            need_number(name, getattr(self, name), SHARE, is_share)
+        for name in ("l1", "l2"):
+            need_number(name, getattr(self, name), "a number from 0 (none), such as 0.0001", not_negative)
+        if self.dropout is not None:
+            need_number("dropout", self.dropout, SHARE, is_share)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
     return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)

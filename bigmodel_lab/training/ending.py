@@ -24,8 +24,19 @@ class RecordedEnd:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self.status = Status.STOPPED if isinstance(error, KeyboardInterrupt) else Status.FAILED
-            with suppress(RuntimeError):  # the device may be lost, or a later loss be NaN as well
-                self._readings.drain()
-        self._log.set_status(self.status)
+        if error is None:
+            self._log.set_status(self.status)
+            return
+        with suppress(RuntimeError):  # the device may be lost, or a later loss be NaN as well
+            self._readings.drain()
+        self._log.set_status(*outcome_of(error))
+
+
+def outcome_of(error: BaseException) -> tuple[Status, dict[str, str]]:
+    """How a run ends that this error ends, and what its log says of it.
+
+    >>> outcome_of(ValueError("odd"))
+    (<Status.FAILED: 'failed'>, {'error': 'ValueError', 'message': 'odd'})
+    """
+    status = Status.STOPPED if isinstance(error, KeyboardInterrupt) else Status.FAILED
+    return status, {"error": type(error).__name__, "message": str(error)}

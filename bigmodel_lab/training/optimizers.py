@@ -1,8 +1,8 @@
-"""Optimizers by name: every class of ``torch.optim`` that makes a step from dense gradients."""
+"""Optimizers by name: every class of ``torch.optim`` that takes dense gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,16 +11,17 @@ from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.i18n import Text, text
 
 UNSUITABLE = {
-    "lbfgs": Text("optimizer.lbfgs", "computes the loss several times in one step"),
     "sparseadam": Text("optimizer.sparseadam", "takes sparse gradients only"),
 }
 """Optimizers that the textbook step cannot drive, and why."""
+MATRICES_ONLY = frozenset({"muon"})
+"""Optimizers that refuse biases, convolutions and whatever else is no matrix."""
 
 
 def optimizer_classes() -> dict[str, type[torch.optim.Optimizer]]:
     """Every usable optimizer of the installed torch by its lower-case name.
 
-    >>> "adamw" in optimizer_classes(), "lbfgs" in optimizer_classes()
+    >>> "adamw" in optimizer_classes(), "sparseadam" in optimizer_classes()
     (True, False)
     """
     found = {name.lower(): member for name, member in vars(torch.optim).items() if _is_optimizer(member)}
@@ -32,7 +33,7 @@ def check_optimizer(name: str) -> None:
 
     Raises:
         UnknownNameError: There is none; lists those that exist.
-        ConfigError: There is one, but it needs another kind of step.
+        ConfigError: There is one, but it needs another kind of gradients.
     """
     if name in UNSUITABLE:
         raise ConfigError(
@@ -54,7 +55,8 @@ def make_optimizer(
     """The optimizer with this name over the trainable parameters, with torch's own defaults.
 
     Raises:
-        ConfigError: Nothing is trainable, or torch refuses the options; quotes what it says.
+        ConfigError: Nothing is trainable, a parameter is of a shape that the optimizer does not take, or torch
+            refuses the options; quotes what it says.
 
     >>> model = torch.nn.Linear(2, 1)
     >>> type(make_optimizer("sgd", model.parameters(), 0.1, {"momentum": 0.9})).__name__
@@ -69,6 +71,8 @@ def make_optimizer(
                 "The model has 0 trainable parameters. Set requires_grad = True on those that shall learn.",
             )
         )
+    if name in MATRICES_ONLY:
+        _check_matrices(name, trainable)
     make: Any = optimizer_classes()[name]  # each class has arguments of its own
     try:
         optimizer: torch.optim.Optimizer = make(trainable, lr=learning_rate, **dict(options))
@@ -85,6 +89,22 @@ def make_optimizer(
             )
         ) from error
     return optimizer
+
+
+def _check_matrices(name: str, trainable: Sequence[torch.nn.Parameter]) -> None:
+    others = [tuple(parameter.shape) for parameter in trainable if parameter.ndim != 2]
+    if others:
+        raise ConfigError(
+            text(
+                "error.matrices_only",
+                "The optimizer {name!r} trains matrices only, and {count} of {all} trainable parameters are none, the "
+                "first of shape {shape}. Freeze those that need not learn, e.g. freeze=('*bias',), or take adamw.",
+                name=name,
+                count=len(others),
+                all=len(trainable),
+                shape=others[0],
+            )
+        )
 
 
 def _is_optimizer(member: object) -> bool:

@@ -37,13 +37,13 @@ class Randomness:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """The run's random numbers are torch's global ones; the person's return at the end."""
-        persons = self._read()
+        persons, outer = self._read(), self._active
         self._write(self._own)
         self._active = True
         try:
             yield
         finally:
-            self._active = False
+            self._active = outer  # a paused run that is judged meanwhile goes on being in use
             self._own = self._read()
             self._write(persons)
 

@@ -10,6 +10,8 @@ from bigmodel_lab.runlog import RunLog
 
 STEP_KEYS = ("loss", "accuracy", "step_seconds", "samples_per_second")
 EPOCH_KEYS = ("validation_loss", "validation_accuracy", "loss", "accuracy")
+RATE_KEYS = ("learning_rate",)
+"""Of the stream ``schedule``, which only a run with a changing learning rate has."""
 
 
 class Recorder:
@@ -61,6 +63,7 @@ class Recorder:
 
     @sums.setter
     def sums(self, sums: tuple[float, float, int]) -> None:
+        """Go on with an epoch that another recorder began."""
         self._loss_sum, self._correct, self._samples = sums
 
     def _start_epoch(self) -> None:

@@ -6,7 +6,7 @@ the test for NaN, the log) lies outside, in the loop that calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -63,9 +63,34 @@ def training_step(
     >>> loss.requires_grad, int(correct)
     (False, 2)
     """
+    if isinstance(optimizer, torch.optim.LBFGS):
+        return _line_search(task, optimizer, tuple(micro_batches), samples)
+    measured = _gradients(task, optimizer, micro_batches, samples)
+    task.arithmetic.update(optimizer)
+    return measured
+
+
+def _line_search(
+    task: Task, optimizer: torch.optim.LBFGS, micro_batches: Sequence[tuple[Tensor, Tensor]], samples: int
+) -> tuple[Tensor, Tensor]:
+    """A step of an optimizer that asks for the loss at several places; what was measured at the first of them."""
+    measured = []
+
+    def closure() -> Tensor:
+        loss, correct = _gradients(task, optimizer, micro_batches, samples)
+        measured.append((loss, correct))
+        return loss if task.penalty is None else loss + task.penalty().detach()
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return measured[0]
+
+
+def _gradients(
+    task: Task, optimizer: torch.optim.Optimizer, micro_batches: Iterable[tuple[Tensor, Tensor]], samples: int
+) -> tuple[Tensor, Tensor]:
+    """Fresh gradients of the mean loss over all micro-batches; that loss, and the correct samples."""
     optimizer.zero_grad(set_to_none=True)
     parts = [_forward_backward(task, x, y, samples) for x, y in micro_batches]
-    task.arithmetic.update(optimizer)
     if len(parts) == 1:
         return parts[0]
     losses, corrects = zip(*parts, strict=True)

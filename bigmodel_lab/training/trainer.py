@@ -8,48 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from math import isnan
+from time import monotonic_ns
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from bigmodel_lab.data import Batches, Data, check_not_empty, epoch_order
+from bigmodel_lab.data import Batches, Data, Split, check_not_empty, epoch_order
 from bigmodel_lab.errors import UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.models import HandWritten
 from bigmodel_lab.runlog import RunLog, Status
+from bigmodel_lab.training.augment import TrainingBatches, augmented
 from bigmodel_lab.training.commands import Commands
 from bigmodel_lab.training.config import TrainConfig
 from bigmodel_lab.training.device import DeviceChoice
+from bigmodel_lab.training.dropout import dropping
+from bigmodel_lab.training.early_stopping import EarlyStopping
 from bigmodel_lab.training.ending import RecordedEnd
-from bigmodel_lab.training.evaluate import Evaluation, evaluate
+from bigmodel_lab.training.evaluate import Evaluation, evaluate, evaluating
+from bigmodel_lab.training.freezing import freeze, hold_frozen_norms
+from bigmodel_lab.training.objectives import Objective
+from bigmodel_lab.training.observers import BestEpoch, EpochEnd, load_states, states_of
 from bigmodel_lab.training.optimizers import make_optimizer
-from bigmodel_lab.training.precision import arithmetic_of, matmul_precision, resolve_precision
+from bigmodel_lab.training.penalties import penalty_of
+from bigmodel_lab.training.precision import Precision, arithmetic_of, matmul_precision, resolve_precision
 from bigmodel_lab.training.probe import probe
 from bigmodel_lab.training.randomness import Randomness
 from bigmodel_lab.training.readings import Readings, readings_for
-from bigmodel_lab.training.recorder import Recorder
+from bigmodel_lab.training.recorder import RATE_KEYS, Recorder
+from bigmodel_lab.training.schedules import make_schedule
 from bigmodel_lab.training.step import LossFunction, Task, training_step
+from bigmodel_lab.training.suitability import check_settings
 
-
-@dataclass(frozen=True)
-class EpochEnd:
-    """What an epoch came to."""
-
-    epoch: int
-    """Which it was, from 1."""
-    steps_made: int
-    """Optimizer steps since the run began."""
-    validation_loss: float | None
-    """Mean loss of the validation samples; None where there are none."""
-    validation_accuracy: float | None
-    """Their share classified correctly; None where that is unknown."""
+__all__ = ["EpochEnd", "EpochObserver", "Trainer"]
 
 
 class EpochObserver(Protocol):
-    """Looks at the trainer after each epoch, e.g. to keep the best weights or to end early."""
+    """Looks at the trainer after each epoch, e.g. to keep the best weights or to end early.
+
+    One that also has ``state()`` and ``load_state(state)`` is remembered in the state of the trainer.
+    """
 
     def epoch_ended(self, trainer: Trainer, end: EpochEnd) -> str | None:
         """An epoch was validated; may read and save, must not train.
@@ -102,7 +102,9 @@ class Trainer:
 
         Raises:
             DataError: The data is empty, or does not suit the model.
-            ConfigError: The optimizer cannot be made from these settings.
+            ConfigError: Optimizer or schedule cannot be made from these settings, or one does not suit the model,
+                the data or the device.
+            UnknownNameError: ``freeze`` names a parameter that the model has not.
         """
         check_not_empty("training", data.train)
         self.config = config
@@ -113,19 +115,53 @@ class Trainer:
         self._randomness = Randomness(config.seed, device.device)
         self._precision = resolve_precision(config.precision, device.device)
         arithmetic = arithmetic_of(self._precision, device.device)
+        check_settings(config, model, data, self._precision)
+        if config.freeze:
+            freeze(model, *config.freeze)
         with self._randomness.borrowed():
             fit = probe(model, data, device.device, arithmetic, own_loss=loss, documented_loss=documented_loss)
         self.data = fit.data
         self._objective = fit.objective
-        self._observers = observers
+        early = () if config.early_stopping is None else (EarlyStopping(config.early_stopping),)
+        self._observers: Sequence[EpochObserver] = (*early, *observers)
+        self._best = BestEpoch()
         by_hand = model if isinstance(model, HandWritten) else None
-        self._task = Task(model, fit.objective.loss, fit.objective.count_correct, arithmetic, by_hand)
+        penalty = penalty_of(model, config.l1, config.l2)
+        self._task = Task(model, fit.objective.loss, fit.objective.count_correct, arithmetic, by_hand, penalty)
         self.optimizer = make_optimizer(
             config.optimizer, model.parameters(), config.learning_rate, config.optimizer_options
         )
-        self._train = Batches.of(self.data, "train", device.device)
+        batches = Batches.of(self.data, "train", device.device)
+        self._train: TrainingBatches = augmented(batches, config.augment, self.data)
         self._validation = Batches.of(self.data, "validation", device.device)
+        self._schedule = make_schedule(
+            config.schedule,
+            config.schedule_options,
+            self.optimizer,
+            steps=self.total_steps,
+            warmup_steps=config.warmup_steps,
+        )
         self.attach(log)
+
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self._name
+
+    @property
+    def device(self) -> str:
+        """Where it computes, as PyTorch writes it."""
+        return self._device.device
+
+    @property
+    def precision(self) -> Precision:
+        """The number format it computes in, and why."""
+        return self._precision
+
+    @property
+    def objective(self) -> Objective:
+        """How the model's output is judged."""
+        return self._objective
 
     @property
     def steps_per_epoch(self) -> int:
@@ -142,6 +178,7 @@ class Trainer:
         """Record into this log from now on, e.g. into the reopened one of a stopped run."""
         self._log = log
         self._recorder = Recorder(log)
+        self._rates = log.stream("schedule", axis="step", keys=RATE_KEYS) if self._schedule else None
         self._readings: Readings = readings_for(self._device.device, self._recorder)
         self._commands = Commands(log, self._readings.drain)
         log.update_header(
@@ -177,6 +214,7 @@ class Trainer:
             self._announce()
             if not self.model.training:  # parts that the person froze by .eval() are left so
                 self.model.train()
+            hold_frozen_norms(self.model)
             status = self._all_epochs()
             self._readings.drain()
             end.status = status
@@ -192,19 +230,39 @@ class Trainer:
             UnknownNameError: There is no such part.
             EmptyDataError: It has no samples.
         """
+        part = self.part(split)
+        with self.judging():
+            loss, correct = self._measure(Batches.of(self.data, split, self._device.device))
+        hits = None if self._objective.unknown_accuracy else correct.item()
+        return Evaluation(loss.item(), None if hits is None else hits / len(part), len(part))
+
+    def part(self, split: str) -> Split:
+        """A part of the data that has samples.
+
+        Args:
+            split: ``"test"``, ``"validation"`` or ``"train"``.
+
+        Raises:
+            UnknownNameError: There is no such part.
+            EmptyDataError: It has no samples.
+        """
         if split not in self.data.splits:
             raise UnknownNameError(text("split.kind", "part of the data"), split, self.data.splits)
         part = self.data.splits[split]
         check_not_empty(split, part)
-        with self._randomness.borrowed(), matmul_precision(self._precision):
-            loss, correct = self._measure(Batches.of(self.data, split, self._device.device))
-        hits = None if self._objective.unknown_accuracy else correct.item()
-        return Evaluation(loss.item(), None if hits is None else hits / len(part), len(part))
+        return part
+
+    @contextmanager
+    def judging(self) -> Iterator[Task]:
+        """The task in evaluation mode and in the run's number format; random numbers drawn leave no trace."""
+        with self._randomness.borrowed(), matmul_precision(self._precision), evaluating(self.model):
+            yield self._task
 
     def state(self) -> dict[str, Any]:
         """Everything that a later process needs to go on to the bit: tensors and plain values only.
 
         Call it while no step is running. ``torch.load(…, weights_only=True)`` reads what ``torch.save`` makes of it.
+        The tensors are those that the training goes on to change: save or copy them before it does.
         """
         self._readings.drain()
         return {
@@ -214,6 +272,9 @@ class Trainer:
             "randomness": self._randomness.state(),
             "steps_made": self.steps_made,
             "epoch_sums": self._recorder.sums,
+            "schedule": self._schedule.state() if self._schedule else {},
+            "best_epoch": self._best.known,
+            "observers": states_of(self._observers),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -228,11 +289,19 @@ class Trainer:
         self._randomness.load_state(state["randomness"])
         self.steps_made = int(state["steps_made"])
         self._recorder.sums = tuple(state["epoch_sums"])
+        if self._schedule:
+            self._schedule.load_state(state["schedule"])
+        self._best.known = state["best_epoch"]
+        load_states(self._observers, state["observers"])
 
     @contextmanager
     def _computing(self) -> Iterator[None]:
-        """The run's random numbers and number format are in force; the person's return afterwards."""
-        with self._randomness.in_use(), matmul_precision(self._precision):
+        """The run's random numbers, number format and dropout are in force; the person's return afterwards."""
+        with (
+            self._randomness.in_use(),
+            matmul_precision(self._precision),
+            dropping(self.model, self.config.dropout),
+        ):
             yield
 
     def _all_epochs(self) -> Status:
@@ -241,14 +310,15 @@ class Trainer:
                 return Status.STOPPED
             reason = self._end_epoch()
             if reason is not None:
-                self._log.event("ended_early", reason=reason)
+                best = self._best.known
+                self._log.event("ended_early", reason=reason, best_epoch=best and best[0])
                 return Status.FINISHED
         return Status.FINISHED
 
     def _epoch(self) -> bool:
         """The steps that are left of the present epoch; False when a stop is wanted before its end."""
         task, optimizer, take = self._task, self.optimizer, self._train.take
-        mailbox, readings = self._log.mailbox, self._readings
+        mailbox, readings, scheduled = self._log.mailbox, self._readings, self._schedule is not None
         micro = self.config.micro_batch_size
         readings.start_clock()
         for indices in self._indices_left():
@@ -262,7 +332,16 @@ class Trainer:
             step = self.steps_made
             self.steps_made = step + 1
             readings.step(step, samples, loss, correct)
+            if scheduled:
+                self._follow_schedule(step)
         return True
+
+    def _follow_schedule(self, step: int) -> None:
+        """Record the learning rate that the step had, and set that of the next."""
+        assert self._schedule is not None
+        assert self._rates is not None
+        self._rates.append(step, monotonic_ns(), (self._schedule.learning_rate,))
+        self._schedule.step_made()
 
     def _indices_left(self) -> tuple[Tensor, ...]:
         """The samples of each step that is left of the present epoch."""
@@ -279,9 +358,12 @@ class Trainer:
         self._readings.epoch(self.steps_made - 1, validated, loss, correct)
         epoch = -(-self.steps_made // self.steps_per_epoch)
         self._log.event("epoch", epoch=epoch)
-        if not self._observers:
+        if not self._observers and not (self._schedule and self._schedule.follows_validation):
             return None
-        end = EpochEnd(epoch, self.steps_made, *self._as_numbers(loss, correct, validated))
+        numbers = self._as_numbers(loss, correct, validated)
+        if self._schedule:
+            self._schedule.epoch_made(numbers[0])
+        end = EpochEnd(epoch, self.steps_made, *numbers, self._best.after(epoch, numbers[0]))
         reasons = [observer.epoch_ended(self, end) for observer in self._observers]
         return next(filter(None, reasons), None)
 

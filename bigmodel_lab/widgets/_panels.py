@@ -47,9 +47,9 @@ class Series:
         return len(self.x) == 1 or (self.line.points and len(self.x) <= _MARKED)
 
     def pieces(self) -> list[slice]:
-        """The uninterrupted stretches."""
-        ends = [0, *self.gaps, len(self.x)]
-        return [slice(a, b) for a, b in pairwise(ends) if b > a]
+        """The uninterrupted stretches; one ends too where a run went back to a checkpoint and made steps again."""
+        back = (np.flatnonzero(np.diff(self.x) < 0) + 1).tolist()
+        return [slice(a, b) for a, b in pairwise(sorted({0, *self.gaps, *back, len(self.x)}))]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _panel(chart: Chart, found: dict[str, Series], unknown: Mapping[str, str]) -
         return Panel(chart, (), reason, (0, 1), (0, 1), logarithmic=False)
     low, high = min(float(s.low.min()) for s in series), max(float(s.high.max()) for s in series)
     logarithmic = chart.logarithmic and low > 0 and high / low > _WIDE
-    x_low, x_high = min(float(s.x[0]) for s in series), max(float(s.x[-1]) for s in series)
+    x_low, x_high = min(float(s.x.min()) for s in series), max(float(s.x.max()) for s in series)
     if chart.x == "time":
         x_low = min(0.0, x_low)
     ends = (low, high) if logarithmic else _ends(chart, low, high)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from bigmodel_lab.errors import MissingPackageError
-from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog.base import Source
+from bigmodel_lab.widgets._figure import new_figure, plain
 from bigmodel_lab.widgets._panels import Panel, Series, panels
 from bigmodel_lab.widgets._spec import badge
 from bigmodel_lab.widgets._svg import PALETTE
@@ -35,11 +32,9 @@ def plot(source: Source) -> Figure:
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
-    if find_spec("matplotlib") is None:
-        raise MissingPackageError("matplotlib", text("plot.purpose", "plot a run"), "train")
     filled = [panel for panel in panels(source, _BUCKETS) if panel.series]
     rows = max(1, -(-len(filled) // _COLUMNS))
-    figure = _new_figure((4.2 * _COLUMNS, 2.6 * rows + 0.4))
+    figure = new_figure((4.2 * _COLUMNS, 2.6 * rows + 0.4))
     origin = badge(str(source.header()["origin"]))
     figure.suptitle(f"{source.header()['name']}{f'  [{origin}]' if origin else ''}", fontsize=12, fontweight="bold")
     for place, panel in enumerate(filled):
@@ -47,27 +42,10 @@ def plot(source: Source) -> Figure:
     return figure
 
 
-def _new_figure(inches: tuple[float, float]) -> Figure:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    class RunFigure(Figure):
-        """A figure that shows itself in a notebook without pyplot."""
-
-        def _repr_png_(self) -> bytes:
-            out = BytesIO()
-            self.savefig(out, format="png", dpi=110)
-            return out.getvalue()
-
-    figure = RunFigure(figsize=inches, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _draw(axes: Axes, panel: Panel) -> None:
     for series in reversed(panel.series):  # the first line lies in front
         _draw_line(axes, panel, series)
-    axes.set_title(str(panel.chart.title), fontsize=10, loc="left")
+    plain(axes, str(panel.chart.title))
     axes.set_xlim(*panel.x_range)
     if panel.logarithmic:
         axes.set_yscale("log")
@@ -76,9 +54,6 @@ def _draw(axes: Axes, panel: Panel) -> None:
     _mark(axes.yaxis, marks, lambda value: tick_label(value, panel.chart.unit))
     x_unit = "seconds" if panel.chart.x == "time" else ""
     _mark(axes.xaxis, ticks(*panel.x_range, 4, x_unit), lambda value: tick_label(value, x_unit))
-    axes.grid(visible=True, alpha=0.3)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(handles[::-1], labels[::-1], fontsize=7, frameon=False)
 

@@ -65,7 +65,25 @@ def test_a_failure_is_on_record_and_goes_on(log):
 
     reader = RunReader(log.path)
     assert reader.status() is Status.FAILED
-    assert [event.data["error"] for event in reader.events() if event.kind == "failed"] == ["KeyError"]
+    told = [event.data for event in reader.events() if event.kind == "ended"]
+    assert told == [{"status": "failed", "error": "KeyError", "message": "'gone'"}]
+
+
+def test_a_failure_of_the_training_is_told_once(log):
+    """What the training has noted of its end is not noted again."""
+    log.set_status(Status.FAILED, {"error": "ValueError"})
+    with pytest.raises(ValueError, match="odd"), FailureRecorded(log):
+        raise ValueError("odd")
+
+    assert [event.kind for event in RunReader(log.path).events()] == ["started", "ended"]
+
+
+def test_an_interrupted_run_is_stopped(log):
+    """Ctrl+C is no failure of the run."""
+    with pytest.raises(KeyboardInterrupt), FailureRecorded(log):
+        raise KeyboardInterrupt
+
+    assert RunReader(log.path).status() is Status.STOPPED
 
 
 def test_without_a_failure_the_log_stays_open(log):

@@ -125,7 +125,7 @@ def test_an_error_in_the_loop_is_recorded_and_goes_on(batches):
 
     run = lab.open_run(w.run.path)
     assert run.status is Status.FAILED
-    assert [e.data["error"] for e in run.events() if e.kind == "failed"] == ["ZeroDivisionError"]
+    assert [e.data["error"] for e in run.events() if e.kind == "ended"] == ["ZeroDivisionError"]
 
 
 def test_use_before_the_block_is_explained():
@@ -160,7 +160,7 @@ def test_samples_of_a_batch(batch, samples):
 
 
 def test_interrupt_stays_the_persons_own_by_default():
-    """Inside the block Ctrl+C raises KeyboardInterrupt, as ever, and the run is on record as failed."""
+    """Inside the block Ctrl+C raises KeyboardInterrupt, as ever."""
     before = signal.getsignal(signal.SIGINT)
     with lab.watch():
         assert signal.getsignal(signal.SIGINT) is before

@@ -1,6 +1,7 @@
 """The gates that hold on any machine, and the arithmetic of the comparison."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,10 @@ import pytest
 from benchmarks.measuring.kernel import CellFailedError, Kernel
 from benchmarks.measuring.own_cost import LIMIT_US, OwnCost, own_cost
 from benchmarks.measuring.pairs import Comparison, Cost, Pair, compare, interval
-from benchmarks.measuring.rows import Measured, Row, measure
-from benchmarks.overhead import chosen, judge
+from benchmarks.measuring.rows import ROWS, Measured, Row, measure
+from benchmarks.overhead import chosen, judge, with_row
 
+NOW = ("2026-01-01T00:00+00:00", 1.0)
 PLAIN = Cost(wall_us=100.0, thread_us=90.0, process_us=90.0, bytes=0.0, frames=0)
 
 
@@ -60,8 +62,8 @@ def test_the_interval_surrounds_the_median_and_narrows_with_pairs() -> None:
 
 def test_ours_passes_where_the_interval_reaches_down_to_the_limit() -> None:
     """A spread that includes 1.02 passes, one that lies above it fails."""
-    near = Measured("nano", Row("fit"), comparison(1.0, 1.01, 1.05))
-    far = Measured("nano", Row("fit"), comparison(1.1, 1.11, 1.12))
+    near = Measured("nano", Row("fit"), comparison(1.0, 1.01, 1.05), *NOW)
+    far = Measured("nano", Row("fit"), comparison(1.1, 1.11, 1.12), *NOW)
 
     assert [[passed for passed, _ in judge([m], [])] for m in (near, far)] == [[True, True], [False, True]]
 
@@ -69,7 +71,9 @@ def test_ours_passes_where_the_interval_reaches_down_to_the_limit() -> None:
 def test_fit_has_to_be_faster_than_the_loop_of_the_document() -> None:
     """Against the DataLoader loop, an interval that reaches 1 fails."""
     row = Row("fit", base="dataloader")
-    verdicts = [judge([Measured("simple_cnn", row, c)], [])[0][0] for c in (comparison(0.8, 0.9), comparison(0.8, 1.1))]
+    verdicts = [
+        judge([Measured("simple_cnn", row, c, *NOW)], [])[0][0] for c in (comparison(0.8, 0.9), comparison(0.8, 1.1))
+    ]
 
     assert verdicts == [True, False]
 
@@ -78,7 +82,7 @@ def test_a_dashboard_that_sent_nothing_fails() -> None:
     """A fast run without its dashboard proves nothing."""
     silent = compare([Pair(PLAIN, PLAIN)])
 
-    assert [passed for passed, _ in judge([Measured("nano", Row("watch"), silent)], [])] == [True, False]
+    assert [passed for passed, _ in judge([Measured("nano", Row("watch"), silent, *NOW)], [])] == [True, False]
 
 
 def test_own_cost_beyond_the_limit_fails() -> None:
@@ -95,3 +99,18 @@ def test_rows_are_chosen_by_loop_and_workload() -> None:
         ("fit", "dataloader", "simple_cnn"),
     ]
     assert len(chosen("", "")) == 22
+
+
+def test_a_row_measured_again_takes_the_place_of_the_older() -> None:
+    """Other rows stay, in the order in which all rows are listed."""
+    old, other = Measured("mlp", ROWS[1], comparison(2.0), *NOW), Measured("nano", ROWS[0], comparison(1.0), *NOW)
+    new = Measured("mlp", ROWS[1], comparison(1.5), *NOW)
+
+    assert with_row([old, other], new) == [other, new]
+
+
+def test_a_row_comes_back_from_its_record() -> None:
+    """What was kept is compared with as it was measured."""
+    row = Measured("nano", ROWS[2], comparison(1.0, 1.2), *NOW)
+
+    assert Measured.from_json(json.loads(json.dumps(asdict(row)))) == row

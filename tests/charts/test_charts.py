@@ -14,6 +14,7 @@ PALETTE = 6  # colours of every renderer
 DEMANDED = {  # charts that the dashboard promises, with the metrics that they must show
     "loss": {"loss", "validation_loss"},
     "accuracy": {"accuracy", "validation_accuracy"},
+    "learning_rate": {"learning_rate"},
     "step_time": {"step_seconds"},
     "throughput": {"samples_per_second"},
     "gpu_memory": {"allocated_bytes", "reserved_bytes", "device_used_bytes", "device_total_bytes"},

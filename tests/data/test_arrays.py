@@ -152,7 +152,7 @@ def test_bad_labels_are_named_with_their_positions():
 
 def test_labels_that_are_no_whole_numbers():
     """The targets of a regression are not class numbers."""
-    with pytest.raises(LabelRangeError, match=r"y\[1\] is 0.5"):
+    with pytest.raises(LabelRangeError, match=r"y\[1\] is 0.5.*task=\"regression\""):
         from_arrays((X, np.where(np.arange(40) == 1, 0.5, 0.0)))
 
 
@@ -235,3 +235,47 @@ def test_channel_is_added_without_a_copy():
 def test_model_with_more_classes_than_labels():
     """A model may have classes that the data does not show."""
     assert suit_model(from_arrays((X, Y)), (2,), 10).classes == 10
+
+
+@pytest.mark.parametrize("y", [X[:, 0], X[:, :1], torch.from_numpy(X[:, 0])])
+def test_numbers_to_predict(y):
+    """Told so, y is float32 with one row a sample, each with its own sample, and classes counts its numbers."""
+    data = from_arrays((X, y), task="regression", division=KEEP_ALL)
+
+    assert (data.task, data.classes, data.train.y.dtype) == ("regression", 1, torch.float32)
+    assert torch.equal(data.train.y, data.train.x[:, :1])
+
+
+def test_several_numbers_to_predict():
+    """Several numbers a sample may be predicted; they are divided with their samples."""
+    data = from_arrays((X, X * 2), task="regression")
+
+    assert data.classes == 2
+    assert all(torch.equal(split.y, split.x * 2) for split in data.splits.values())
+
+
+def test_numbers_to_predict_for_another_number_of_samples():
+    """The message says what the task asks for."""
+    with pytest.raises(ShapeError, match=r"\(40, 2\).*\(39, 1\).*regression it must be one row a sample"):
+        from_arrays((X, X[:39, 0]), task="regression")
+
+
+def test_next_tokens_have_the_shape_of_the_samples():
+    """Tokens to predict are whole numbers, one at each place; the vocabulary counts to the highest."""
+    x = np.arange(120).reshape(40, 3)
+    data = from_arrays((x[:, :2], x[:, 1:]), task="next_token", division=KEEP_ALL)
+
+    assert (data.train.y.shape, data.classes) == ((40, 2), 120)
+
+
+def test_next_tokens_of_another_shape():
+    """One token a sample is no next token at each place."""
+    with pytest.raises(ShapeError, match="must have the shape of the samples"):
+        from_arrays((X.astype(int), Y), task="next_token")
+
+
+def test_names_and_notes_are_kept():
+    """What the classes are called and what was noticed travel with the data."""
+    data = from_arrays((X, Y), class_names=["a", "b", "c", "d"], notes=["line 3 is missing"])
+
+    assert (data.class_names, data.notes) == (("a", "b", "c", "d"), ("line 3 is missing",))

@@ -44,8 +44,8 @@ def write_mnist(folder: Path, *, zipped: bool = False, train: int = 50, test: in
 
 def test_family_of_data_sets():
     """Names come from the files in the folder."""
-    assert DATASETS.names() == ("digits", "mnist")
-    assert [DATASETS.get(name).name for name in DATASETS.names()] == ["digits", "mnist"]
+    assert {"digits", "mnist"} <= set(DATASETS.names())
+    assert [DATASETS.get(name).name for name in DATASETS.names()] == list(DATASETS.names())
 
 
 def test_nothing_means_the_embedded_digits():
@@ -107,6 +107,35 @@ def test_pixels_of_a_folder_arrive_unchanged(tmp_path):
 def test_folder_without_files_names_what_was_looked_for(tmp_path):
     """An empty folder is answered with the file names."""
     with pytest.raises(DataError, match="train-images-idx3-ubyte"):
+        load_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "reader"),
+    [
+        ("data_batch_1", "cifar10.load_folder"),
+        ("cifar-10-batches-py/data_batch_1", "cifar10.load_folder"),
+        ("cats/1.png", "_image_folder.read_image_folder"),
+        ("train/cats/1.JPG", "_image_folder.read_image_folder"),
+        ("raw/train-images-idx3-ubyte.gz", "mnist.load_folder"),
+    ],
+)
+def test_folder_goes_to_its_reader(tmp_path, monkeypatch, file, reader):
+    """What lies in a folder says how it is read."""
+    path = tmp_path / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    digits = load_data()
+    monkeypatch.setattr(f"bigmodel_lab.data.{reader}", lambda folder, _: digits if folder == tmp_path else None)
+
+    assert load_data(tmp_path) is digits
+
+
+def test_folder_of_no_known_kind_names_all(tmp_path):
+    """The message lists every kind of folder that is read."""
+    (tmp_path / "notes.md").touch()
+
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.*data_batch_1.*one folder of images a class"):
         load_data(tmp_path)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from bigmodel_lab.data import Data, from_arrays
 from bigmodel_lab.training import TrainConfig, Trainer
+from tests.api.conftest import one_thread  # noqa: F401 - small models here too
 from tests.training.fakes import CPU, FakeLog, tiny_model
 
 

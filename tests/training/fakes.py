@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -53,6 +53,7 @@ class FakeLog:
         self.header: dict[str, Any] = {}
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.statuses: list[Status] = []
+        self.why: Mapping[str, Any] | None = None
         self.unknown: dict[str, str | None] = {}
         self.streams: dict[str, FakeStream] = {}
 
@@ -74,6 +75,7 @@ class FakeLog:
         """Say why a metric has no value."""
         self.unknown[key] = reason
 
-    def set_status(self, status: Status) -> None:
-        """Say where the run stands."""
+    def set_status(self, status: Status, why: Mapping[str, Any] | None = None) -> None:
+        """Say where the run stands, and why."""
         self.statuses.append(status)
+        self.why = why

@@ -6,14 +6,13 @@ import dataclasses
 import itertools
 import json
 import math
+import re
 
 import pytest
-import torch
 
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.models import MODELS
 from bigmodel_lab.training import TrainConfig
-from bigmodel_lab.training.optimizers import make_optimizer, optimizer_classes
 
 
 @pytest.mark.parametrize(
@@ -36,12 +35,32 @@ from bigmodel_lab.training.optimizers import make_optimizer, optimizer_classes
         ("device", "", "auto"),
         ("validation_fraction", 1, "below 1"),
         ("test_fraction", -0.1, "below 1"),
+        ("warmup_steps", -1, "from 0"),
+        ("early_stopping", 0, "from 1"),
+        ("l1", -1e-4, "from 0"),
+        ("l2", "much", "from 0"),
+        ("dropout", 1, "below 1"),
+        ("checkpoint", "always", r"off \| best \| every_epoch"),
+        ("freeze", "conv*", "names in a tuple"),
+        ("freeze", [""], "names in a tuple"),
+        ("schedule_options", [1], "values by name"),
+        ("augment", 10, "values by name"),
     ],
 )
 def test_wrong_setting_names_value_and_what_is_allowed(name, value, allowed):
     """The message names the setting, the value that came, and what is allowed."""
-    with pytest.raises(ConfigError, match=f"{name} is {value!r}, but must be: .*{allowed}"):
+    with pytest.raises(ConfigError, match=f"{name} is {re.escape(repr(value))}, but must be: .*{allowed}"):
         TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [("rotate", 181, "to 180"), ("rotate", -1, "degrees"), ("scale", 1, "below 1"), ("crop", 1.5, "whole number")],
+)
+def test_wrong_change_of_images_is_named(name, value, allowed):
+    """Each number of ``augment`` has limits of its own."""
+    with pytest.raises(ConfigError, match=f"{name} is {value!r}, but must be: .*{allowed}"):
+        TrainConfig(augment={name: value})
 
 
 def test_config_is_frozen():
@@ -82,40 +101,32 @@ def test_facts_are_json():
     assert json.loads(json.dumps(facts))["optimizer_options"]["momentum"] == 0.9
 
 
-def test_unknown_optimizer_lists_those_that_exist():
-    """A misspelt optimizer is answered with the nearest one and the whole list."""
-    with pytest.raises(UnknownNameError, match=r"'adamw'.*rmsprop.*sgd"):
-        TrainConfig(optimizer="adamww")
+def test_facts_keep_lists():
+    """A list among the options stays one, so that the header of a run holds what was asked for."""
+    facts = TrainConfig(schedule="multi_step", schedule_options={"milestones": (10, 20)}, freeze=("a",)).facts
+
+    assert json.loads(json.dumps(facts))["schedule_options"] == {"milestones": [10, 20]}
+    assert facts["freeze"] == ["a"]
 
 
-@pytest.mark.parametrize("name", ["lbfgs", "sparseadam"])
-def test_unsuitable_optimizer_says_why(name):
-    """An optimizer that needs another kind of step is refused with the reason."""
-    with pytest.raises(ConfigError, match=f"'{name}' cannot be used here: it"):
-        TrainConfig(optimizer=name)
+def test_settings_come_back_from_json():
+    """The settings that a header holds make the same configuration again."""
+    config = TrainConfig(schedule="step", schedule_options={"gamma": 0.5}, freeze=("conv*",), augment={"crop": 2})
+
+    assert TrainConfig(**json.loads(json.dumps(config.facts))) == config
 
 
-@pytest.mark.parametrize("name", optimizer_classes())
-def test_every_optimizer_makes_a_step(name):
-    """Each optimizer on the list moves the weights of a small model."""
-    weight = torch.nn.Parameter(torch.ones(4, 4))
-    optimizer = make_optimizer(name, [weight], 0.01, {})
-    (weight**2).sum().backward()
-    optimizer.step()
-
-    assert not torch.equal(weight.detach(), torch.ones(4, 4))
-    assert type(optimizer).__name__.lower() == name
+@pytest.mark.parametrize("setting", [{"schedule": "cosin"}, {"augment": {"crpo": 1}}])
+def test_misspelt_word_suggests_the_nearest(setting):
+    """Schedules and changes of images are known by name."""
+    with pytest.raises(UnknownNameError, match=r"Did you mean '(cosine|crop)'"):
+        TrainConfig(**setting)
 
 
-def test_refused_options_are_quoted():
-    """Options that torch refuses come back with torch's own words."""
-    with pytest.raises(ConfigError, match=r"'adam'.*\{'momentum': 0.9\}.*momentum"):
-        make_optimizer("adam", [torch.nn.Parameter(torch.ones(1))], 0.1, {"momentum": 0.9})
-
-
-def test_frozen_parameters_are_left_out():
-    """Only what is trainable costs optimizer memory."""
-    frozen = torch.nn.Parameter(torch.ones(3), requires_grad=False)
-    free = torch.nn.Parameter(torch.ones(2))
-
-    assert make_optimizer("sgd", [frozen, free], 0.1, {}).param_groups[0]["params"] == [free]
+@pytest.mark.parametrize(
+    "setting",
+    [{"dropout": 0.0}, {"l1": 0, "l2": 0.5}, {"early_stopping": 1}, {"augment": {"rotate": 180, "scale": 0}}],
+)
+def test_values_at_the_border_are_allowed(setting):
+    """What the messages call allowed is allowed."""
+    assert TrainConfig(**setting)

@@ -241,6 +241,7 @@ def test_nan_loss_stops_the_run(make, log):
 
     assert caught.value.step == 4
     assert log.statuses == [Status.RUNNING, Status.FAILED]
+    assert log.why == {"error": "NonFiniteLossError", "message": str(caught.value)}
     assert log.streams["step"].steps == [0, 1, 2, 3, 4]
 
 
@@ -379,6 +380,7 @@ def test_failed_run_leaves_a_whole_file(make, tmp_path):
 
     reader = RunReader(log.path)
     assert (reader.status(), reader.count("step")) == (Status.FAILED, 8)
+    assert [event.data.get("error") for event in reader.events() if event.kind == "ended"] == ["NonFiniteLossError"]
 
 
 def test_real_log_holds_a_finished_run(make, tmp_path):

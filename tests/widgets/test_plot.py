@@ -27,7 +27,7 @@ def test_it_shows_itself_in_a_cell():
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     """The message says what to install."""
-    monkeypatch.setattr("bigmodel_lab.widgets._plot.find_spec", lambda _: None)
+    monkeypatch.setattr("bigmodel_lab.widgets._figure.find_spec", lambda _: None)
 
     with pytest.raises(MissingPackageError, match=r"bigmodel_lab\[train\]"):
         plot(full_run())
