@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,18 +143,21 @@ def find_learning_rate(
 
 
 def _check(low: float, high: float, steps: int) -> None:
-    if not 0 < low < high:
+    if not all(isinstance(rate, (int, float)) for rate in (low, high)) or not 0 < low < high < inf:
         raise ConfigError(
             text(
                 "error.range_rates",
-                "low is {low} and high is {high}, but 0 < low < high must hold, e.g. low=1e-6, high=1.0.",
+                "low is {low!r} and high is {high!r}, but must be numbers with 0 < low < high < ∞, e.g. low=1e-6, high=1.0.",
                 low=low,
                 high=high,
             )
         )
-    if steps < _FEWEST_STEPS:
+    if not isinstance(steps, int) or steps < _FEWEST_STEPS:
         raise ConfigError(
             text(
-                "error.range_steps", "steps is {steps}, but must be at least {least}.", steps=steps, least=_FEWEST_STEPS
+                "error.range_steps",
+                "steps is {steps!r}, but must be a whole number from {least}.",
+                steps=steps,
+                least=_FEWEST_STEPS,
             )
         )

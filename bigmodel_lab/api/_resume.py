@@ -109,7 +109,7 @@ def load_weights(model: nn.Module, path: str | Path | Run, which: str | None = N
 
     Raises:
         RunFileError: There is no such file, or it is damaged.
-        ConfigError: The weights are not those of such a model.
+        ConfigError: The weights are not those of such a model, or it is none.
 
     >>> import bigmodel_lab as lab
     >>> run = lab.fit("mlp", epochs=1, checkpoint="best")
@@ -117,6 +117,15 @@ def load_weights(model: nn.Module, path: str | Path | Run, which: str | None = N
     >>> bool((model.output.weight == run.model.output.weight).all())
     True
     """
+    if not isinstance(model, nn.Module):
+        raise ConfigError(
+            text(
+                "load_weights.not_a_model",
+                "load_weights takes a torch.nn.Module to put the weights into, not {kind}. Train one on with "
+                "lab.resume, or build it first.",
+                kind=type(model).__name__,
+            )
+        )
     place = path.path if isinstance(path, Run) else Path(path).expanduser()
     single = place.suffix == ".safetensors"
     put_weights(model, read_weights(place) if single else find_checkpoint(place, which).weights(), place)

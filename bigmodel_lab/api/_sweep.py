@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 Outcome = Literal["completed", "pruned", "failed", "stopped"]
 Objective = Literal["validation_accuracy", "validation_loss"]
 
-_DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {"validation_accuracy": "maximize", "validation_loss": "minimize"}
+_DIRECTIONS: dict[str, Literal["maximize", "minimize"]] = {
+    "validation_accuracy": "maximize",
+    "validation_loss": "minimize",
+}
 _OUTCOMES: dict[Outcome, Text] = {
     "completed": Text("sweep.completed", "completed"),
     "pruned": Text("sweep.pruned", "ended early"),
@@ -293,14 +297,18 @@ def _check(space: Mapping[str, Any], objective: str, trials: int) -> None:
                 allowed=allowed,
             )
         )
-    if trials < 1:
-        raise ConfigError(text("error.sweep_trials", "trials is {trials}, but must be at least 1.", trials=trials))
+    if not isinstance(trials, int) or trials < 1:
+        raise ConfigError(
+            text("error.sweep_trials", "trials is {trials!r}, but must be a whole number from 1.", trials=trials)
+        )
 
 
 def _is_range(choice: Any) -> bool:
     if not isinstance(choice, tuple) or choice[2:] not in {(), ("log",)}:
         return False
-    numbers = [end for end in choice[:2] if isinstance(end, (int, float)) and not isinstance(end, bool)]
+    numbers = [
+        end for end in choice[:2] if isinstance(end, (int, float)) and isfinite(end) and not isinstance(end, bool)
+    ]
     return len(numbers) == 2 and numbers[0] < numbers[1] and (len(choice) == 2 or numbers[0] > 0)
 
 

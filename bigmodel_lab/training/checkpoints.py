@@ -71,7 +71,7 @@ class Checkpoints:
         """Keep what is asked for; never a reason to end."""
         loss = self._loss(trainer, end)
         measured = {"validation_loss": end.validation_loss, "validation_accuracy": end.validation_accuracy}
-        if loss < self._best:
+        if loss is not None and loss < self._best:
             self._best = loss
             self._keep_now(trainer, "best", judged_loss=loss, **measured)
         if self._keep == "every_epoch":
@@ -124,9 +124,12 @@ class Checkpoints:
             "torch": torch.__version__,
         }
 
-    def _loss(self, trainer: Trainer, end: EpochEnd) -> float:
-        """What the best is judged by: the validation loss, else the mean loss of the epoch's steps."""
-        if end.validation_loss is not None:
+    def _loss(self, trainer: Trainer, end: EpochEnd) -> float | None:
+        """What the best is judged by: the validation loss, without validation samples the mean loss of the steps.
+
+        None where the validation loss is no number: the two kinds of loss do not compare.
+        """
+        if len(trainer.data.validation):
             return end.validation_loss
         trainer.state()  # waits for the device, so that the epoch's row is there
         row = self._log.read("epoch", self._log.count("epoch") - 1)

@@ -76,9 +76,24 @@ def hold_frozen_norms(model: nn.Module) -> None:
     False
     """
     for layer in _norms(model):
-        parameters = list(layer.parameters())
-        if parameters and not any(p.requires_grad for p in parameters):
+        if _all_frozen(layer):
             layer.eval()
+
+
+def learning_norms(model: nn.Module) -> dict[str, nn.Module]:
+    """Batch normalizations, by name, that take mean and variance from the batch when a run trains this model.
+
+    >>> list(learning_norms(nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))))
+    ['1']
+    """
+    norms = {name: part for name, part in model.named_modules() if isinstance(part, _BATCH_NORMS)}
+    # a run puts a model in evaluation mode into training mode, and leaves single parts of another as they are
+    return {n: part for n, part in norms.items() if not _all_frozen(part) and (part.training or not model.training)}
+
+
+def _all_frozen(layer: nn.Module) -> bool:
+    parameters = list(layer.parameters())
+    return bool(parameters) and not any(p.requires_grad for p in parameters)
 
 
 def _set_learning(model: nn.Module, patterns: tuple[str, ...], *, learns: bool) -> tuple[str, ...]:

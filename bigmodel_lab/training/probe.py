@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +13,7 @@ from bigmodel_lab.data import Batches, Data, suit_model
 from bigmodel_lab.errors import ShapeError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.training.evaluate import evaluating
+from bigmodel_lab.training.freezing import learning_norms
 from bigmodel_lab.training.objectives import Objective, objective_of, without_accuracy
 from bigmodel_lab.training.precision import Arithmetic
 from bigmodel_lab.training.step import LossFunction
@@ -24,6 +27,8 @@ class Fit:
     """The data in the shape that the model takes."""
     objective: Objective
     """How the model's output is judged."""
+    needs_two: str | None = None
+    """Name of a layer that cannot be trained with a single sample; None where there is none."""
 
 
 def probe(
@@ -49,17 +54,49 @@ def probe(
         ShapeError: The model cannot compute such samples, or its output is not what the task asks for.
         LabelRangeError: There are labels for which the output has no score.
     """
-    fitting, output = _compute(model, data, device, arithmetic)
+    with _noting_pairs(model) as lonely:
+        fitting, output = _compute(model, data, device, arithmetic)
+    needs_two = next(iter(lonely), None)
     shape = tuple(output.shape) if isinstance(output, Tensor) else None
     if own_loss is not None:
         scores = shape is not None and len(shape) == 2 and shape[0] == 2 and shape[1] >= data.classes
         counted = scores and data.task == "classification"
-        return Fit(fitting, objective_of(data.task, own_loss) if counted else without_accuracy(own_loss))
+        judged = objective_of(data.task, own_loss) if counted else without_accuracy(own_loss)
+        return Fit(fitting, judged, needs_two)
     _check_output(fitting, output, shape)
     if data.task == "classification":
         assert shape is not None
         fitting = suit_model(fitting, fitting.input_shape, shape[1])
-    return Fit(fitting, objective_of(data.task, documented_loss))
+    return Fit(fitting, objective_of(data.task, documented_loss), needs_two)
+
+
+@contextmanager
+def _noting_pairs(model: nn.Module) -> Iterator[list[str]]:
+    """Names of the batch normalizations that get one value a channel from each of the two samples.
+
+    With a single sample they would have nothing to take a variance of; torch refuses that in training mode.
+    """
+    found: list[str] = []
+    hooks = [layer.register_forward_pre_hook(_NotePair(name, found)) for name, layer in learning_norms(model).items()]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@dataclass(frozen=True)
+class _NotePair:
+    """Before a layer: note its name where each channel of its input has two values."""
+
+    name: str
+    found: list[str]
+
+    def __call__(self, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        del layer
+        for x in inputs[:1]:  # empty where it is called by keyword
+            if x.ndim > 1 and x.numel() == 2 * x.shape[1]:
+                self.found.append(self.name)
 
 
 def _check_output(data: Data, output: object, shape: tuple[int, ...] | None) -> None:

@@ -41,6 +41,50 @@ def check_settings(config: TrainConfig, model: nn.Module, data: Data, precision:
         )
 
 
+def check_single_sample(config: TrainConfig, samples: int, layer: str | None) -> None:
+    """Refuse a run in which a micro-batch of one sample would meet a layer that needs two.
+
+    Args:
+        config: The settings.
+        samples: Training samples.
+        layer: Name of a batch normalization that has one value a channel from each sample; None where there is none.
+
+    Raises:
+        ConfigError: There is such a micro-batch; says which size leaves none.
+
+    >>> check_single_sample(TrainConfig(micro_batch_size=16), 80, "norm")
+    """
+    size = config.micro_batch_size
+    steps = -(-samples // config.effective_batch_size)
+    reached = size == 1 or config.max_steps is None or config.max_steps >= steps
+    if layer is None or not reached or not _leaves_one(samples, size):
+        return
+    raise ConfigError(
+        text(
+            "error.single_sample",
+            "The batch normalization {layer!r} needs at least 2 samples at once, but {samples} training samples in "
+            "micro-batches of {size} leave one alone. {advice}",
+            layer=layer,
+            samples=samples,
+            size=size,
+            advice=_other_size(samples, size),
+        )
+    )
+
+
+def _leaves_one(samples: int, size: int) -> bool:
+    return size == 1 or samples % size == 1
+
+
+def _other_size(samples: int, size: int) -> str:
+    """The nearest micro-batch size that leaves no sample alone."""
+    if samples == 1:
+        return text("single_sample.more", "Give more training samples.")
+    fitting = (n for n in range(2, samples + 1) if not _leaves_one(samples, n))
+    nearest = min(fitting, key=lambda n: abs(n - size))
+    return text("single_sample.size", "Take micro_batch_size={size}.", size=nearest)
+
+
 def _check_by_hand(config: TrainConfig, model: nn.Module, precision: Precision) -> None:
     """Its gradients are formulas that know nothing of what settings add, nor of autocast and its scaler."""
     if precision.name in {"bf16", "fp16"}:

@@ -40,7 +40,7 @@ from bigmodel_lab.training.readings import Readings, readings_for
 from bigmodel_lab.training.recorder import RATE_KEYS, Recorder
 from bigmodel_lab.training.schedules import make_schedule
 from bigmodel_lab.training.step import LossFunction, Task, training_step
-from bigmodel_lab.training.suitability import check_settings
+from bigmodel_lab.training.suitability import check_settings, check_single_sample
 
 __all__ = ["EpochEnd", "EpochObserver", "Trainer"]
 
@@ -120,6 +120,7 @@ class Trainer:
             freeze(model, *config.freeze)
         with self._randomness.borrowed():
             fit = probe(model, data, device.device, arithmetic, own_loss=loss, documented_loss=documented_loss)
+        check_single_sample(config, len(data.train), fit.needs_two)
         self.data = fit.data
         self._objective = fit.objective
         early = () if config.early_stopping is None else (EarlyStopping(config.early_stopping),)

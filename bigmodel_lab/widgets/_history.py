@@ -63,6 +63,27 @@ def join_rows(stretches: Sequence[Rows]) -> Rows:
     return Rows(x, low, high, exact=all(rows.exact for rows in stretches))
 
 
+def ascending(rows: Rows, furthest: float = -np.inf) -> Rows:
+    """The rows on an axis that never goes back; nothing is copied where it does not.
+
+    A run that went on from an earlier checkpoint makes steps again. What they measured counts where the run had
+    already been: a chart that joins rows of one x keeps its smallest and largest value.
+
+    Args:
+        rows: A stretch of a stream, in the order in which it was recorded.
+        furthest: Where the stretches before it ended.
+
+    >>> import numpy as np
+    >>> values = np.array([[1.0], [2.0], [9.0], [3.0]])
+    >>> ascending(Rows(np.array([0.0, 1.0, 0.0, 2.0]), values, values, exact=True)).x.tolist()
+    [0.0, 1.0, 1.0, 2.0]
+    """
+    x = rows.x
+    if not len(x) or (x[0] >= furthest and not (x[1:] < x[:-1]).any()):
+        return rows
+    return Rows(np.maximum.accumulate(np.maximum(x, furthest)), rows.low, rows.high, rows.exact)
+
+
 class History:
     """Online reduction: when the buckets are used up, neighbours merge and all become twice as wide.
 

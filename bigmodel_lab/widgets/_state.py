@@ -64,6 +64,8 @@ class StateReader:
         """Where the run stands now."""
         source, status = self._source, self._source.status()
         for event in source.events(self._next_event):
+            if event.kind == "reopened" and self._clock.running:  # the process was killed: nobody noted the end
+                self._clock.stop(self._last_before(event.monotonic_ns))
             self._clock.note(event)
             self._next_event = event.index + 1
         last_step, last_ns = self._newest()
@@ -84,7 +86,7 @@ class StateReader:
     def _newest(self) -> tuple[int, int]:
         """Step and time of the newest step; (-1, start of the run) before the first."""
         source = self._source
-        if not self._seen_rows and all(stream.name != "step" for stream in source.streams()):
+        if not self._seen_rows and not self._has_steps():
             return self._last_row
         rows = source.count("step")
         if rows != self._seen_rows:
@@ -92,6 +94,22 @@ class StateReader:
             if len(block):
                 self._seen_rows, self._last_row = rows, (int(block.step[-1]), int(block.monotonic_ns[-1]))
         return self._last_row
+
+    def _last_before(self, ns: int) -> int:
+        """Time of the last step before this time; the start of the run where there is none."""
+        low, high = 0, self._source.count("step") if self._has_steps() else 0
+        last = int(self._header["started_monotonic_ns"])
+        while low < high:
+            middle = (low + high) // 2
+            at = self._source.read("step", middle, 1).monotonic_ns
+            if len(at) and at[0] < ns:
+                low, last = middle + 1, int(at[0])
+            else:
+                high = middle
+        return last
+
+    def _has_steps(self) -> bool:
+        return any(stream.name == "step" for stream in self._source.streams())
 
 
 class _Clock:
@@ -101,10 +119,18 @@ class _Clock:
         self._passed_ns = 0
         self._since: int | None = started_ns
 
-    def note(self, event: Event) -> None:
-        if event.kind in _STOPS and self._since is not None:
-            self._passed_ns += event.monotonic_ns - self._since
+    @property
+    def running(self) -> bool:
+        return self._since is not None
+
+    def stop(self, ns: int) -> None:
+        if self._since is not None:
+            self._passed_ns += max(0, ns - self._since)
             self._since = None
+
+    def note(self, event: Event) -> None:
+        if event.kind in _STOPS:
+            self.stop(event.monotonic_ns)
         elif event.kind in _STARTS and self._since is None:
             self._since = event.monotonic_ns
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigmodel_lab.runlog.base import Block, Reduced, Source, StreamHeader
-from bigmodel_lab.widgets._history import Floats, History, Rows, join_rows
+from bigmodel_lab.widgets._history import Floats, History, Rows, ascending, join_rows
 
 _BEHIND_ROWS = 8192  # further behind than this, rows are taken reduced
 _CATCH_UP_BUCKETS = 512
@@ -58,6 +58,7 @@ class FollowedStream:
         self._source = source
         self._started_ns = int(source.header()["started_monotonic_ns"])
         self._cursor = 0
+        self._furthest = -np.inf
 
     def grow(self, header: StreamHeader) -> None:
         """Take over keys that were added to the stream."""
@@ -69,7 +70,7 @@ class FollowedStream:
         count = self._source.count(self.header.name)
         if count - self._cursor <= _BEHIND_ROWS:
             return False
-        self.history.add(self._stretch(self._cursor, count, _CATCH_UP_BUCKETS))
+        self._remember(self._stretch(self._cursor, count, _CATCH_UP_BUCKETS))
         self._cursor = count
         return True
 
@@ -82,7 +83,7 @@ class FollowedStream:
         if block.first > self._cursor:  # a gap: the rows between left the ring before they were read
             rows = join_rows([self._stretch(self._cursor, block.first, _CATCH_UP_BUCKETS), rows])
         self._cursor = block.next
-        self.history.add(rows)
+        rows = self._remember(rows)
         return rows if len(rows.x) else None
 
     def last(self, unknown: Mapping[str, str]) -> Floats:
@@ -93,9 +94,17 @@ class FollowedStream:
         return np.where(gone, np.nan, self.history.last)
 
     def between(self, start: float, stop: float, buckets: int) -> Rows:
-        """The rows with ``start <= x <= stop``, as at most ``buckets`` buckets."""
+        """The rows with ``start <= x <= stop``, as at most ``buckets`` buckets; of steps made again, the later ones."""
         first, last = self._find(start), self._find(np.nextafter(stop, np.inf))
-        return self._stretch(first, last, buckets)
+        return ascending(self._stretch(first, last, buckets))
+
+    def _remember(self, rows: Rows) -> Rows:
+        """The next rows of the history, on an axis that never goes back."""
+        rows = ascending(rows, self._furthest)
+        if len(rows.x):
+            self._furthest = rows.x[-1]
+        self.history.add(rows)
+        return rows
 
     def _stretch(self, first: int, stop: int, buckets: int) -> Rows:
         if stop <= first:

@@ -303,3 +303,25 @@ def test_random_numbers_of_a_device_that_is_not_here_are_left_out(make: Callable
     restore(trainer, written, saved)
 
     assert list(trainer.state()["randomness"]) == ["cpu"]
+
+
+def some_validation_is_no_number(data: Data) -> Data:
+    """Data whose validation samples hold a NaN, so that the validation loss is one."""
+    x = data.validation.x.clone()
+    x[0, 0] = float("nan")
+    return replace(data, validation=replace(data.validation, x=x))
+
+
+def test_a_validation_loss_of_nan_is_never_the_best(make: Callable[..., Trainer], real_log: RunLog, data: Data):
+    """The loss of the training is another kind and does not stand in for it."""
+    observed(make, real_log, "best", data=some_validation_is_no_number(data))
+
+    assert names(real_log, "checkpoint") == []
+
+
+def test_a_validation_loss_of_nan_still_leaves_the_last(make: Callable[..., Trainer], real_log: RunLog, data: Data):
+    """Every epoch is kept; what it was judged by is unknown, not NaN, which JSON has not."""
+    observed(make, real_log, "every_epoch", data=some_validation_is_no_number(data))
+
+    assert names(real_log, "checkpoint") == ["last"] * 3
+    assert find_checkpoint(real_log.path).facts["judged_loss"] is None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigmodel_lab.widgets._history import History, Rows, join_rows, reduce_rows
+from bigmodel_lab.widgets._history import History, Rows, ascending, join_rows, reduce_rows
 
 
 def rows(values, first=0):
@@ -136,3 +136,29 @@ def test_stretches_join_to_one():
     assert joined.x.tolist() == [0, 1, 2]
     assert (joined.low.ravel().tolist(), joined.high.ravel().tolist()) == ([1, 2, 3], [4, 2, 3])
     assert not joined.exact
+
+
+@given(st.lists(st.integers(0, 9), max_size=30), st.integers(-1, 9))
+def test_an_ascending_axis_is_the_furthest_step_so_far(steps, furthest):
+    """Whatever the order of the steps, each counts at the furthest one made until then."""
+    made = rows(np.zeros(len(steps)))
+    made.x = np.array(steps, dtype=float)
+
+    expected = [max([furthest, *steps[: n + 1]]) for n in range(len(steps))]
+    assert ascending(made, furthest).x.tolist() == expected
+
+
+def test_rows_that_ascend_are_not_copied():
+    """An update costs nothing more where no step is made again, also where it begins at the furthest step."""
+    made = rows([1.0, 2.0, 3.0], first=7)
+
+    assert ascending(made, 7.0) is made
+
+
+def test_rows_that_go_back_are_not_changed_themselves():
+    """Whoever holds them still has the steps as they were recorded."""
+    made = rows([1.0, 2.0], first=3)
+    moved = ascending(made, 9.0)
+
+    assert (made.x.tolist(), moved.x.tolist()) == ([3, 4], [9, 9])
+    assert moved.low is made.low

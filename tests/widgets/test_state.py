@@ -87,3 +87,54 @@ def test_the_last_step_is_read_once():
 
     run.add("step", ("loss",), [3.0])
     assert (state.read().step, len(run.reads)) == (3, 2)
+
+
+def test_the_time_between_a_kill_and_the_resumption_does_not_count():
+    """A process that died noted no end: the last step it made stands for it."""
+    run = FakeRun()
+    run.add("step", ("loss",), [1.0] * 3, seconds=[1, 2, 3])
+    run.happen("reopened", 3600)
+
+    assert reader(run, [3605.0]).read().elapsed == pytest.approx(8)
+
+
+def test_the_time_of_a_killed_run_is_the_same_when_it_is_looked_at_later():
+    """Steps made after it was resumed do not count twice."""
+    run = FakeRun(status=Status.FINISHED)
+    run.add("step", ("loss",), [1.0] * 6, seconds=[1, 2, 3, 3601, 3602, 3603])
+    run.happen("reopened", 3600)
+    run.happen("ended", 3604)
+
+    assert reader(run, [9999.0]).read().elapsed == pytest.approx(3 + 4)
+
+
+def test_a_run_killed_before_its_first_step_begins_when_it_is_resumed():
+    """Nothing was trained before; samples of the machine are no steps."""
+    run = FakeRun()
+    run.add("host", ("process_resident_bytes",), [1.0], axis="time", seconds=[1])
+    run.happen("reopened", 60)
+
+    assert reader(run, [62.0]).read().elapsed == pytest.approx(2)
+
+
+def test_a_stopped_and_reopened_run_counts_up_to_its_stop():
+    """Here the end was noted, and it is later than the last step."""
+    run = FakeRun()
+    run.add("step", ("loss",), [1.0], seconds=[1])
+    run.happen("ended", 5)
+    run.happen("reopened", 100)
+
+    assert reader(run, [101.0]).read().elapsed == pytest.approx(6)
+
+
+def test_a_run_that_went_back_has_no_time_left_until_it_is_further():
+    """No pace can be told from steps that go down; nothing negative is shown."""
+    run, clock = FakeRun(total_steps=100), [10.0]
+    run.add("step", ("loss",), [1.0] * 50)
+    state = reader(run, clock)
+    state.read()
+    run.add("step", ("loss",), [1.0] * 2, step=[20, 21])
+    clock[0] = 45.0
+
+    seen = state.read()
+    assert (seen.step, seen.eta) == (22, None)
