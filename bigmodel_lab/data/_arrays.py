@@ -153,6 +153,15 @@ def _read(dataset: Dataset[Any]) -> tuple[object, object]:
     count = len(dataset) if hasattr(dataset, "__len__") else None
     rows: Iterable[Any] = dataset if count is None else (dataset[i] for i in range(count))  # type: ignore[assignment]
     pairs = list(rows)
+    odd = next((type(row).__name__ for row in pairs if not isinstance(row, (tuple, list)) or len(row) != 2), None)
+    if odd:
+        raise DataError(
+            text(
+                "error.dataset_pairs",
+                "The data set gives samples of type {kind} that are no pairs. Each must be (x, y): sample and label.",
+                kind=odd,
+            )
+        )
     x = [as_tensor("x", sample) for sample, _ in pairs]
     shapes = sorted({tuple(sample.shape) for sample in x})
     if len(shapes) > 1:
@@ -166,7 +175,7 @@ def _read(dataset: Dataset[Any]) -> tuple[object, object]:
             )
         )
     return (torch.stack(x) if x else torch.empty(0)), [
-        label.item() if isinstance(label, Tensor) else label for _, label in pairs
+        label.tolist() if isinstance(label, Tensor) else label for _, label in pairs
     ]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from bigmodel_lab.data._arrays import from_arrays
 from bigmodel_lab.data._columns import LABEL_NAMES, class_numbers, label_position, left_out
 from bigmodel_lab.data._splits import hold_out
-from bigmodel_lab.data._text import text_data, tokenized
+from bigmodel_lab.data._text import class_names, text_data, tokenized
 from bigmodel_lab.data.base import Data, Division, Split, TaskKind
 from bigmodel_lab.errors import DataError, EmptyDataError
 from bigmodel_lab.i18n import text
@@ -24,6 +23,7 @@ from bigmodel_lab.i18n import text
 _COMPANIONS = {"train_data.csv": "test_data.csv"}  # the names in D1 §3.2
 _TEXT_NAMES = ("text", "review", "sentence", "document", "title", "content")
 _MISSING = frozenset({"", "na", "n/a", "nan", "?"})
+_LARGEST = float(np.finfo(np.float32).max)  # samples are kept in this type
 _HEAD = 20  # lines by which the layout is found out
 _DELIMITERS = ",;\t"
 _NO_DELIMITER = "\x1f"  # a sign that no table has in a cell: the whole line is one cell
@@ -88,7 +88,7 @@ def read_csv(path: Path, division: Division, task: TaskKind = "classification") 
     notes = tuple(note for name, part in read.items() for note in _notes(_files(path)[name], part))
     if layout.text and task == "classification":
         return _text(path, layout, read, division, notes)
-    labels, class_names = class_numbers({name: part.labels for name, part in read.items()})
+    labels, names = class_numbers({name: part.labels for name, part in read.items()})
     samples = {name: (_matrix(part, layout), labels[name]) for name, part in read.items()}
     return from_arrays(
         samples if "test" in samples else samples["train"],
@@ -96,7 +96,7 @@ def read_csv(path: Path, division: Division, task: TaskKind = "classification") 
         description=_description(path, layout),
         division=division,
         task=task,
-        class_names=class_names,
+        class_names=names,
         notes=notes,
     )
 
@@ -132,12 +132,12 @@ def _text(path: Path, layout: _Layout, read: Mapping[str, _Read], division: Divi
     train, test = read["train"], read.get("test")
     if test is None:
         return text_data(path.stem, description, train.texts, train.labels, division, notes)
-    numbers, names = class_numbers({name: part.labels for name, part in read.items()})
-    labels = {name: torch.from_numpy(values).long() for name, values in numbers.items()}
-    names = names or tuple(str(n) for n in range(1 + max(int(values.max()) for values in labels.values())))
-    first = Split(torch.arange(len(train.texts)), labels["train"])
+    names = class_names(path.stem, train.labels + test.labels)
+    number = {name: i for i, name in enumerate(names)}
+    labels, held_labels = (torch.tensor([number[label] for label in part.labels]).long() for part in (train, test))
+    first = Split(torch.arange(len(train.texts)), labels)
     rest, validation = hold_out(first, division.validation_fraction, division.seed)
-    held = Split(torch.arange(len(test.texts)) + len(train.texts), labels["test"])
+    held = Split(torch.arange(len(test.texts)) + len(train.texts), held_labels)
     texts = train.texts + test.texts
     return tokenized(path.stem, description, texts, (rest, validation, held), names, notes=notes)
 
@@ -196,12 +196,12 @@ def _is_number(cell: str) -> bool:
 
 
 def _number(cell: str) -> float | None:
-    """The number in a cell; None for anything else, and for numbers without a value (NaN, infinite)."""
+    """The number in a cell; None for anything else, and for numbers without a value (NaN, infinite or as good as that)."""
     try:
         value = float(cell)
     except ValueError:
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= _LARGEST else None
 
 
 def _read(path: Path, layout: _Layout, task: TaskKind) -> _Read:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bigmodel_lab.data._columns import class_numbers, label_position, left_out
+from bigmodel_lab.data._tensors import as_tensor
 from bigmodel_lab.errors import DataError, ShapeError
 from bigmodel_lab.i18n import text
 
@@ -29,7 +30,7 @@ class Plain:
 
 @dataclass(frozen=True)
 class _Rows:
-    x: NDArray[np.float32]
+    x: NDArray[Any]
     labels: Any
     """float64 numbers, or a list of words."""
     notes: tuple[str, ...]
@@ -80,14 +81,14 @@ def _read(name: str, part: Any, pandas: Any) -> _Rows:
         raise ShapeError(
             text("error.frame_rows", "The frame has {x} rows and its labels {y}.", x=len(x), y=len(y)),
         )
-    missing = ~np.isfinite(x).reshape(len(x), -1).all(1) | y.isna().to_numpy()
+    missing = ~np.isfinite(x).all(tuple(range(1, x.ndim))) | y.isna().to_numpy()
     return _Rows(x[~missing], _label_values(y[~missing], pandas), _notes(name, missing))
 
 
-def _features(x: Any, pandas: Any) -> NDArray[np.float32]:
-    """float32 numbers of a frame, shape (rows, columns); NaN where one is missing."""
+def _features(x: Any, pandas: Any) -> NDArray[Any]:
+    """float32 numbers of a frame, shape (rows, columns), NaN where one is missing; arrays as they are."""
     if not isinstance(x, (pandas.DataFrame, pandas.Series)):
-        return np.asarray(x, np.float32)
+        return as_tensor("x", x).numpy()  # pixels stay uint8, so that they are scaled as without pandas
     frame = x.to_frame() if isinstance(x, pandas.Series) else x
     kinds = zip(frame.columns, frame.dtypes, strict=True)
     wordy = [str(name) for name, kind in kinds if not pandas.api.types.is_numeric_dtype(kind)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -70,15 +72,15 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             text("error.idx_unreadable", "{path} cannot be read: {error}", path=str(path), error=error)
         ) from error
     dimensions = content[3] if content[:3] == bytes((0, 0, _UINT8)) and len(content) > 3 else 0
     header = 4 + 4 * dimensions
-    shape = tuple(np.frombuffer(content[4:header], ">u4").tolist())
-    expected = header + int(np.prod(shape, dtype=np.int64))
-    if dimensions == 0 or len(shape) != dimensions or len(content) != expected:
+    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, header, 4))
+    expected = header + prod(shape)
+    if dimensions == 0 or len(content) != expected:
         raise DataError(
             text(
                 "error.idx_broken",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
+from zlib import error as ZlibError
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from bigmodel_lab.errors import DataError
 from bigmodel_lab.i18n import text
 
 _NPZ_PARTS = {"train": ("x_train", "y_train"), "validation": ("x_val", "y_val"), "test": ("x_test", "y_test")}
+
+_BROKEN = (OSError, EOFError, ValueError, BadZipFile, ZlibError, TypeError, AttributeError)  # the last two: a .npy file
 
 
 def load_data(
@@ -76,23 +79,26 @@ def _load(data: object, division: Division, classes: int | None) -> Data:
 
 
 def _looks_like_path(name: str) -> bool:
-    return name not in DATASETS.names() and (os.sep in name or "/" in name or "." in name or Path(name).exists())
+    exists = os.path.exists(name)  # noqa: PTH110 (False for what is too long for a name; Path raises)
+    return name not in DATASETS.names() and (os.sep in name or "/" in name or "." in name or exists)
 
 
 def _from_path(path: Path, division: Division, classes: int | None) -> Data:
     """Data from a file or folder, by its suffix or by what lies in it."""
-    if path.suffix.lower() == ".npz" and path.is_file():
+    # Unlike the methods of Path, these answer False to what is too long for a name.
+    is_file, is_folder = os.path.isfile(path), os.path.isdir(path)  # noqa: PTH112, PTH113
+    if path.suffix.lower() == ".npz" and is_file:
         return from_arrays(_read_npz(path), name=path.stem, division=division, classes=classes)
-    if path.is_dir():
+    if is_folder:
         return _folder_reader(path)(path, division)
     read = _FILE_READERS.get(path.suffix.lower())
-    if read is None or not path.is_file():
+    if read is None or not is_file:
         raise DataError(
             text(
                 "error.data_path",
                 "{path} {what}. Data is read from a file with the suffix .txt, .csv or .npz, or from a folder.",
                 path=str(path),
-                what="is none of these" if path.exists() else "does not exist",
+                what="is none of these" if is_file else "does not exist",
             )
         )
     return read(path, division)
@@ -144,9 +150,9 @@ def _folder_reader(folder: Path) -> _Reader:
 def _read_npz(path: Path) -> object:
     """``x`` and ``y``, or ``x_train``, ``y_train`` … of a NumPy file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files}
-    except (OSError, ValueError, BadZipFile) as error:
+    except _BROKEN as error:
         raise DataError(
             text("error.npz_unreadable", "{path} cannot be read: {error}", path=str(path), error=error)
         ) from error

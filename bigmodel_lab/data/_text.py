@@ -54,11 +54,11 @@ def text_data(  # noqa: PLR0917 (readers give what they have read in this order)
     >>> data.class_names, data.input_shape, len(data.train)
     (('football', 'weather'), (8,), 16)
     """
-    class_names = _class_names(name, labels)
-    number = {label: i for i, label in enumerate(class_names)}
+    names = class_names(name, labels)
+    number = {label: i for i, label in enumerate(names)}
     y = torch.tensor([number[label] for label in labels])
     parts = divide(Split(torch.arange(len(texts)), y), division)
-    return tokenized(name, description, texts, parts, class_names, notes=notes, length=length, sha256=sha256)
+    return tokenized(name, description, texts, parts, names, notes=notes, length=length, sha256=sha256)
 
 
 def tokenized(
@@ -123,12 +123,19 @@ def digest(lines: Iterable[str]) -> str:
     return whole.hexdigest()
 
 
-def _class_names(name: str, labels: Sequence[str]) -> tuple[str, ...]:
-    """Every label once, in order.
+def class_names(name: str, labels: Sequence[str]) -> tuple[str, ...]:
+    """Every label once: in alphabetical order, or by value where all are whole numbers.
+
+    Args:
+        name: Of the data, for a message.
+        labels: Of every document.
 
     Raises:
         EmptyDataError: There is none.
         DataError: There is one.
+
+    >>> class_names("own", ["10", "9", "10"])
+    ('9', '10')
     """
     found = sorted(set(labels))
     if all(label.isdecimal() for label in found):

@@ -102,13 +102,13 @@ class Data:
         """What a model may want to know before it is built.
 
         ``classes``; ``features`` (numbers in a sample); ``input_shape``; ``length`` (first dimension of a
-        sample); ``vocabulary`` (number of tokens, 0 where there are none); ``task``.
+        sample, 1 where it is a single number); ``vocabulary`` (number of tokens, 0 where there are none); ``task``.
         """
         return {
             "classes": self.classes,
             "features": prod(self.input_shape),
             "input_shape": self.input_shape,
-            "length": self.input_shape[0],
+            "length": self.input_shape[0] if self.input_shape else 1,
             "vocabulary": len(self.vocabulary),
             "task": self.task,
         }

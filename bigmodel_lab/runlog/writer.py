@@ -86,7 +86,7 @@ class Writer(threading.Thread):
             self._wake.wait(_TICK_S)
             self._wake.clear()
             tick += 1
-            if self._written_by_anyone():
+            if self._written_by_anyone() or tick % _COMMIT_EVERY == 0:
                 self._take_commands()
             if tick % _COMMIT_EVERY == 0 or self._asked > self._done:
                 self._try_commit()
@@ -153,7 +153,7 @@ class Writer(threading.Thread):
     def _written_by_anyone(self) -> bool:
         """Somebody wrote into the file since the last look, perhaps a command.
 
-        Our own commits count too, so that one written in the same moment as ours is found at the next look.
+        It may have been written and not be committed yet; hence the look at every commit of ours as well.
         """
         try:
             found = self._wal.stat()

@@ -260,9 +260,18 @@ def _sweep(folder: Path) -> None:
 def _read(folder: Path) -> Checkpoint:
     path = folder / FACTS
     try:
-        return Checkpoint(folder, json.loads(path.read_text(encoding="utf-8")))
+        facts = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
+    if not (isinstance(facts, dict) and isinstance(facts.get("step"), int) and _names_both(facts.get("files"))):
+        raise _unreadable(
+            path, ValueError(text("checkpoint.no_facts", "It holds other JSON than that of a checkpoint"))
+        )
+    return Checkpoint(folder, facts)
+
+
+def _names_both(files: object) -> bool:
+    return isinstance(files, dict) and {"weights", "training"} <= files.keys()
 
 
 def _unwritable(path: Path, error: BaseException) -> RunFileError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 
 from bigmodel_lab.errors import ConfigError
@@ -47,8 +47,21 @@ def need_number(name: str, value: object, allowed: str, holds: Callable[[float],
     >>> need_number("dropout", 0.5, SHARE, is_share)
     """
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not holds(value):  # type: ignore[arg-type]
+    finite = number and abs(value) <= sys.float_info.max  # type: ignore[arg-type] # also of a very large int
+    if not finite or not holds(value):  # type: ignore[arg-type]
         raise wrong(name, value, text(f"config.{name}", allowed))
+
+
+def need_name(name: str, value: object, example: str) -> None:
+    """The setting is a text that is not empty.
+
+    Raises:
+        ConfigError: It is something else, e.g. a list or a class.
+
+    >>> need_name("optimizer", "adam", "adam")
+    """
+    if not isinstance(value, str) or not value:
+        raise wrong(name, value, text("config.name", "a name, such as {example!r}", example=example))
 
 
 def need_choice(name: str, value: object, choices: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from bigmodel_lab.training.checks import (
     is_share,
     need_choice,
     need_mapping,
+    need_name,
     need_names,
     need_number,
     need_whole,
@@ -111,6 +112,8 @@ class TrainConfig:
             need_mapping(name, getattr(self, name))
         need_names("freeze", self.freeze)
         object.__setattr__(self, "freeze", tuple(self.freeze))  # a list comes from JSON
+        need_name("optimizer", self.optimizer, "adam")
+        need_name("schedule", self.schedule, "cosine")
         check_optimizer(self.optimizer)
         check_schedule(self.schedule)
         check_augment(self.augment)

@@ -113,14 +113,15 @@ def measure(trainer: Trainer, batch_sizes: Sequence[int], seconds: float) -> Inf
     )
 
 
-def _check(batch_sizes: Sequence[int]) -> None:
-    wrong = [size for size in batch_sizes if not isinstance(size, int) or isinstance(size, bool) or size < 1]
-    if wrong or not batch_sizes:
+def _check(batch_sizes: object) -> None:
+    listed = batch_sizes if isinstance(batch_sizes, Sequence) else [None]  # a bare number is no list of them
+    wrong = [size for size in listed if not isinstance(size, int) or isinstance(size, bool) or size < 1]
+    if wrong or not listed:
         raise ConfigError(
             text(
                 "error.batch_sizes",
                 "batch_sizes is {given!r}, but must be one or more whole numbers from 1, such as (1, 8, 64).",
-                given=tuple(batch_sizes),
+                given=batch_sizes,
             )
         )
 

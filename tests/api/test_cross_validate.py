@@ -141,3 +141,32 @@ def test_a_regression_has_a_loss_and_no_accuracy():
 
     assert result.accuracy is None
     assert result.loss.mean > 0
+
+
+@pytest.mark.parametrize("folds", ["3", 2.5, None])
+def test_folds_are_a_whole_number(folds: Any):
+    """What came and what is allowed are told, for a number and for a word."""
+    with pytest.raises(ConfigError, match=r"folds is .*, but must be a whole number from 2 to 106"):
+        lab.cross_validate(tiny(), numbers(), folds=folds, **SETTINGS)
+
+
+def test_folds_lie_in_the_folder_that_is_told_and_are_called_after_the_model(tmp_path: Path):
+    """Without a name of one's own."""
+    result = lab.cross_validate(tiny(), numbers(), folds=2, runs_dir=tmp_path / "mine", **SETTINGS)
+
+    assert {fold.path.parent for fold in result.folds} == {tmp_path / "mine"}
+    assert lab.open_run(result.folds[1].path).name == "Sequential fold 2/2"
+
+
+def test_a_loss_of_ones_own_judges_the_folds():
+    """The one that was trained with, not the cross-entropy."""
+    result = lab.cross_validate(
+        tiny(), numbers(), folds=2, loss=lambda output, _: output.sum() * 0 + 7, **{**SETTINGS, "epochs": 1}
+    )
+
+    assert [fold.loss for fold in result.folds] == [7.0, 7.0]
+
+
+def test_the_title_tells_how_many_folds_are_missing():
+    """A mean over some of them is not read as one over all."""
+    assert repr(made(2)).startswith("Cross-validation of mlp: 2 of 3 folds")

@@ -207,3 +207,32 @@ def test_lines_fit_beside_each_other(runs_dir: Path):
 def test_html_has_no_colours_of_its_own(runs_dir: Path):
     """It reads on light and dark pages."""
     assert "color:#" not in lab.list_models()._repr_html_()
+
+
+def test_of_two_runs_without_accuracy_the_lower_loss_is_the_best(runs_dir: Path):
+    """And an epoch whose loss is unknown is none."""
+    record(runs_dir, "linear_regression", [(0.5, float("nan")), (float("nan"), float("nan"))])
+    lower = record(runs_dir, "linear_regression", [(0.25, float("nan"))])
+
+    best = best_results(runs_dir)["linear_regression"]
+    assert (best.value, best.metric, best.path) == (0.25, "validation_loss", lower)
+    assert best.shown == "loss 0.25 (digits)"
+
+
+def test_hidden_files_are_not_read(runs_dir: Path):
+    """Half a copy of a run, as tools for backup leave it."""
+    made = record(runs_dir, "mlp", [(0.5, 0.9)])
+    made.rename(made.with_name("." + made.name))
+
+    assert best_results(runs_dir) == {}
+
+
+def test_a_table_can_be_counted_from_its_end():
+    """As every sequence."""
+    table = lab.list_models()
+
+    assert (table[-1], table.index("mlp"), next(reversed(table))) == (
+        MODELS.names()[-1],
+        MODELS.names().index("mlp"),
+        MODELS.names()[-1],
+    )

@@ -102,10 +102,21 @@ def test_where_nothing_falls_it_says_so():
     assert len(test.plot().axes[0].lines) == 2
 
 
-@pytest.mark.parametrize("wrong", [{"low": 0.0}, {"low": 2.0, "high": 1.0}, {"steps": 5}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"low": 0.0},
+        {"low": 2.0, "high": 1.0},
+        {"low": float("nan")},
+        {"high": float("inf")},
+        {"low": "1e-6"},
+        {"steps": 5},
+        {"steps": 30.5},
+    ],
+)
 def test_rates_and_steps_without_a_test_are_refused(wrong: dict):
     """The error says what is allowed."""
-    with pytest.raises(ConfigError, match=r"low < high|at least 20"):
+    with pytest.raises(ConfigError, match=r"low < high|whole number from 20"):
         risen(**wrong)
 
 
@@ -113,3 +124,23 @@ def test_an_unknown_setting_is_named():
     """As everywhere."""
     with pytest.raises(UnknownNameError, match="momentums"):
         risen(momentums=3)
+
+
+def test_a_test_may_be_longer_than_the_data():
+    """More steps than an epoch has: the samples come again."""
+    test = risen(steps=25, micro_batch_size=64)
+
+    assert len(test.curve.rates) > test.run.header["steps_per_epoch"]
+
+
+def test_a_test_is_called_after_its_model_and_what_it_is():
+    """Or as it is told, in the folder that is told."""
+    assert risen(steps=20).run.name == "Sequential learning-rate range test"
+    assert risen(steps=20, name="rates").run.name == "rates"
+
+
+def test_the_text_of_a_test_tells_rate_and_reason():
+    """With two digits, as nobody needs more."""
+    test = risen(steps=40)
+
+    assert f"of {len(test.curve.rates)} steps: suggested learning rate {test.suggestion:.2g}. There" in repr(test)

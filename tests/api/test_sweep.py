@@ -164,7 +164,8 @@ def test_no_trial_begins_after_the_time_is_up():
 
 
 @pytest.mark.parametrize(
-    "choice", [3, [], (1,), (2, 1), (0.0, 1.0, "log"), (1, 2, "linear"), ("a", "b"), (True, 2), "log"]
+    "choice",
+    [3, [], (1,), (2, 1), (0.0, 1.0, "log"), (1, 2, "linear"), ("a", "b"), (True, 2), "log", (0.1, float("inf"))],
 )
 def test_a_space_that_cannot_be_searched_is_refused(choice: Any, runs_dir: Path):
     """Before the first trial; the error shows what came."""
@@ -180,10 +181,10 @@ def test_an_unknown_setting_in_the_space_is_named():
         swept({"learning_rats": (0.1, 0.2)})
 
 
-@pytest.mark.parametrize("wrong", [{"objective": "loss"}, {"trials": 0}])
+@pytest.mark.parametrize("wrong", [{"objective": "loss"}, {"trials": 0}, {"trials": 1.5}])
 def test_an_objective_or_number_that_cannot_be_is_refused(wrong: dict[str, Any]):
     """The error says what is allowed."""
-    with pytest.raises(ConfigError, match=r"validation_accuracy \| validation_loss|at least 1"):
+    with pytest.raises(ConfigError, match=r"validation_accuracy \| validation_loss|whole number from 1"):
         swept(**wrong)
 
 
@@ -251,3 +252,41 @@ def test_the_best_of_a_loss_is_the_smallest():
 def test_an_empty_sweep_can_be_shown():
     """It says that there were no trials."""
     assert "0 trials" in repr(Sweep("mlp", "validation_loss", ()))
+
+
+def test_what_is_tried_lies_over_what_all_trials_share():
+    """A setting given twice: the search decides."""
+    found = swept({"micro_batch_size": [32]}, trials=1, micro_batch_size=16)
+
+    assert lab.open_run(found.trials[0].path).header["config"]["micro_batch_size"] == 32
+
+
+def test_settings_of_the_best_can_be_changed_by_whoever_has_them():
+    """The trial keeps its own."""
+    found = Sweep("mlp", "validation_loss", (trial(1, 0.5),))
+    found.best_settings["learning_rate"] = 9.0
+
+    assert found.best_settings == {"learning_rate": 0.1}
+
+
+def test_a_stopped_trial_is_not_the_best_though_its_value_is():
+    """It has not seen what the others have."""
+    found = Sweep("mlp", "validation_accuracy", (trial(1, 0.5), trial(2, 0.9, "stopped"), trial(3, 0.8, "pruned")))
+
+    assert found.best.number == 1
+
+
+def test_a_sweep_without_a_completed_trial_tells_how_each_ended():
+    """By its reason, or else by its outcome."""
+    found = Sweep("mlp", "validation_loss", (trial(1, None, "failed", "no memory"), trial(2, 0.3, "stopped")))
+
+    with pytest.raises(TrainingError, match="1: no memory; 2: stopped"):
+        _ = found.best
+
+
+def test_a_setting_that_only_some_trials_have_is_a_dash_in_the_others():
+    """The table has a column for each setting that was tried."""
+    trials = (trial(1, 0.5), Trial(2, {"weight_decay": 0.25}, 0.25, "completed", "", Path("x.bmlrun")))
+    lines = repr(Sweep("mlp", "validation_accuracy", trials)).splitlines()
+
+    assert lines[-1].split() == ["2", "–", "0.25", "0.25", "completed"]

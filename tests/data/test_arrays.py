@@ -279,3 +279,54 @@ def test_names_and_notes_are_kept():
     data = from_arrays((X, Y), class_names=["a", "b", "c", "d"], notes=["line 3 is missing"])
 
     assert (data.class_names, data.notes) == (("a", "b", "c", "d"), ("line 3 is missing",))
+
+
+class Rows(Dataset):
+    """Any samples as a torch data set."""
+
+    def __init__(self, *rows: object) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self.rows)
+
+    def __getitem__(self, place: int) -> object:
+        """One sample."""
+        return self.rows[place]
+
+
+@pytest.mark.parametrize(("row", "kind"), [((torch.zeros(2), 1, "extra"), "tuple"), (torch.zeros(2), "Tensor")])
+def test_a_data_set_of_anything_but_pairs(row, kind):
+    """Samples with three parts, or without a label, are refused with what each must be."""
+    with pytest.raises(DataError, match=rf"samples of type {kind} that are no pairs.*\(x, y\)"):
+        from_arrays(Rows(row, row))
+
+
+def test_a_data_set_with_several_numbers_to_predict():
+    """A label may be a tensor of several numbers."""
+    rows = Rows(*((torch.zeros(2), torch.tensor([n, n + 0.5])) for n in range(4)))
+    data = from_arrays(rows, task="regression", division=Division(0, 0))
+
+    assert data.train.y.tolist() == [[n, n + 0.5] for n in range(4)]
+
+
+def test_a_data_set_of_next_tokens():
+    """Next tokens of a data set keep their places."""
+    tokens = [torch.arange(n, n + 4) for n in range(3)]
+    data = from_arrays(Rows(*((t[:-1], t[1:]) for t in tokens)), task="next_token", division=Division(0, 0))
+
+    assert torch.equal(data.train.y, data.train.x + 1)
+
+
+def test_one_hot_labels_of_a_data_set_say_what_to_do():
+    """One-hot labels are refused the same way as in arrays."""
+    with pytest.raises(ShapeError, match=r"argmax\(1\)"):
+        from_arrays(Rows(*((torch.zeros(2), torch.tensor([1, 0])) for _ in range(3))))
+
+
+def test_single_numbers_as_samples_have_sizes():
+    """Points x of shape (samples,) are samples of one number, with a length of 1."""
+    sizes = from_arrays((torch.linspace(0, 1, 20), torch.linspace(0, 2, 20)), task="regression").sizes
+
+    assert (sizes["features"], sizes["length"], sizes["input_shape"]) == (1, 1, ())

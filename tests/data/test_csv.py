@@ -312,3 +312,61 @@ def test_a_table_of_one_feature_is_no_text(table):
 
     assert (data.train.x.dtype, data.input_shape) == (torch.float32, (1,))
     assert "'tall' in column 'size' is no number" in data.notes[0]
+
+
+COMPANION = "text,label\n" + "good film,2\nbad film,1\n" * 10
+
+
+def test_a_companion_with_a_header_alone(tmp_path, table):
+    """A test file that holds no line yet gives an empty test part."""
+    (tmp_path / "test_data.csv").write_text("text,label\n")
+    data = table(COMPANION, name="train_data.csv")
+
+    assert (len(data.train), len(data.test)) == (20, 0)
+
+
+def test_numbered_topics_are_named_alike_with_a_companion(tmp_path, table):
+    """Topics 1 and 2 are two classes, whether a test file lies beside or not."""
+    alone = table(COMPANION, name="train_data.csv").class_names
+    (tmp_path / "test_data.csv").write_text("text,label\ngood film,2\n")
+    data = table(COMPANION, name="train_data.csv")
+
+    assert data.class_names == alone == ("1", "2")
+    assert data.test.y.tolist() == [1]
+
+
+def test_a_topic_with_a_fraction_is_a_name(tmp_path, table):
+    """The topics 0.5 and 0 of texts stay two topics with a companion: nothing is cut off."""
+    (tmp_path / "test_data.csv").write_text("text,label\nbad film,0.5\n")
+    data = table("text,label\n" + "good film,0\nbad film,0.5\n" * 10, name="train_data.csv")
+
+    assert [data.class_names[label] for label in data.test.y] == ["0.5"]
+
+
+def test_a_topic_of_the_companion_alone_has_a_class(tmp_path, table):
+    """A topic that no training text has is a class all the same, so its texts are judged."""
+    (tmp_path / "test_data.csv").write_text("text,label\nstrange film,3\n")
+
+    assert table(COMPANION, name="train_data.csv").class_names == ("1", "2", "3")
+
+
+def test_texts_of_one_topic_with_a_companion(tmp_path, table):
+    """One topic in both files is no classification."""
+    (tmp_path / "test_data.csv").write_text("text,label\nbad film,same\n")
+
+    with pytest.raises(DataError, match="All 11 documents of train_data have the label 'same'"):
+        table("text,label\n" + "good film,same\n" * 10, name="train_data.csv")
+
+
+def test_a_number_beyond_float32_is_a_bad_line(table):
+    """What would become infinite in memory is left out and named, with the cell."""
+    data = table(f"a,b,label\n{ROWS}\n1e39,2,0\n")
+
+    assert len(data.train) == 30
+    assert "line 32: '1e39' in column 'a' is no number" in data.notes[0]
+
+
+def test_a_cell_without_an_end(table):
+    """A quotation mark that is never closed makes a cell too long to be one; the file is named."""
+    with pytest.raises(DataError, match=r"own\.csv cannot be read as CSV.*field larger"):
+        table('text,label\n"' + "x" * 200_000)

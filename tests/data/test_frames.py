@@ -12,7 +12,7 @@ import torch
 
 from bigmodel_lab.data import Division, from_arrays
 from bigmodel_lab.data._columns import class_numbers, stretches
-from bigmodel_lab.errors import DataError, ShapeError
+from bigmodel_lab.errors import DataError, EmptyDataError, ShapeError
 
 KEEP = Division(validation_fraction=0, test_fraction=0)
 
@@ -218,3 +218,47 @@ def test_missing_labels(frame, kind):
     labels[0] = None
 
     assert len(from_arrays((frame[["width"]], labels), division=KEEP).train) == 19
+
+
+@pytest.mark.parametrize("shape", [(20, 4, 4), (20, 3, 4, 4)])
+def test_pixels_with_a_series_of_labels_stay_bytes(shape):
+    """Images whose labels come from pandas are scaled like any others: they stay uint8."""
+    pixels = np.full(shape, 255, np.uint8)
+    data = from_arrays((pixels, pd.Series([0, 1] * 10)), division=KEEP)
+
+    assert (data.train.x.dtype, data.input_shape) == (torch.uint8, shape[1:])
+
+
+def test_tokens_with_a_series_of_labels_stay_whole():
+    """Token numbers do not become fractions, which no embedding takes."""
+    data = from_arrays((torch.arange(40).reshape(20, 2), pd.Series(["a", "b"] * 10)), division=KEEP)
+
+    assert data.train.x.dtype == torch.int64
+
+
+def test_gaps_in_an_array_with_a_series_are_left_out():
+    """A NaN in any place of a sample leaves out its row."""
+    x = np.ones((20, 2, 2), np.float32)
+    x[4, 1, 1] = np.nan
+    data = from_arrays((x, pd.Series([0, 1] * 10)), division=KEEP)
+
+    assert len(data.train) == 19
+    assert ": 4 " in data.notes[0]
+
+
+def test_a_frame_without_rows(frame):
+    """A filter that leaves nothing is said to leave nothing."""
+    with pytest.raises(EmptyDataError, match="no training samples"):
+        from_arrays(frame[frame.width > 100])
+
+
+def test_words_with_a_series_of_labels():
+    """Texts as samples are refused in words, not with an error of NumPy."""
+    with pytest.raises(DataError, match="Turn words or categories into numbers first"):
+        from_arrays((["good", "bad"], pd.Series([1, 0])))
+
+
+def test_lists_of_different_lengths_with_a_series():
+    """Ragged samples are refused the same way as without pandas."""
+    with pytest.raises(ShapeError, match="x cannot become one array"):
+        from_arrays(([[1], [2, 3]], pd.Series([1, 0])))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import sys
 import types
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -279,3 +280,71 @@ def test_impossible_division(share):
     """A share must leave something to train on."""
     with pytest.raises(ConfigError, match=f"test_fraction is {share}"):
         Division(test_fraction=share)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "", "no\0name"])
+def test_a_text_that_is_no_name_of_a_file(name):
+    """A text that no file can be called is an unknown name, not an error of the operating system."""
+    with pytest.raises(UnknownNameError, match="no data set named"):
+        load_data(name)
+
+
+def test_a_document_in_the_place_of_its_path():
+    """Whoever gives a long text with a full stop learns that paths are expected."""
+    with pytest.raises(DataError, match=r"does not exist\. Data is read from a file with the suffix"):
+        load_data("It was a long day. " * 30)
+
+
+def array_file() -> bytes:
+    """One bare array, as ``numpy.save`` writes it."""
+    file = BytesIO()
+    np.save(file, np.zeros(3))
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04", array_file()])
+def test_a_file_that_is_no_npz(tmp_path, content):
+    """Nothing, nonsense, the beginning of an archive and a bare array are all answered with the file's name."""
+    path = tmp_path / "own.npz"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"own\.npz cannot be read"):
+        load_data(path)
+
+
+def test_an_npz_with_a_damaged_array(tmp_path):
+    """Compressed bytes that make no sense are answered with the file's name."""
+    path = tmp_path / "own.npz"
+    np.savez_compressed(path, x=np.random.default_rng(0).random((1000, 5)), y=np.zeros(1000))
+    content = bytearray(path.read_bytes())
+    content[2000:2100] = b"\xff" * 100
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=r"own\.npz cannot be read"):
+        load_data(path)
+
+
+def test_an_npz_of_objects_runs_nothing(tmp_path):
+    """Arrays of Python objects, which could run a program, are refused."""
+    path = tmp_path / "own.npz"
+    np.savez(path, x=np.array([{}, {}], dtype=object), y=np.zeros(2))
+
+    with pytest.raises(DataError, match="allow_pickle"):
+        load_data(path)
+
+
+def test_labels_without_their_samples_in_an_npz(tmp_path):
+    """A test part of labels alone is no part; what is whole is read."""
+    path = tmp_path / "own.npz"
+    np.savez(path, x_train=np.zeros((10, 2)), y_train=np.arange(10) % 2, y_test=np.arange(3))
+
+    assert len(load_data(path).test) == 0
+
+
+def test_a_suffix_in_capitals(tmp_path):
+    """Files from cameras and Windows are read too."""
+    path = tmp_path / "OWN.NPZ"
+    with path.open("wb") as file:
+        np.savez(file, x=np.zeros((10, 2)), y=np.arange(10) % 2)
+
+    assert load_data(path).name == "OWN"

@@ -131,3 +131,34 @@ def test_unknown_cell_names_those_that_exist():
     """A misspelt cell is answered with the two that there are."""
     with pytest.raises(UnknownNameError, match=r"cell with gates named 'gro'.*'gru'.*gru, lstm"):
         GatedRNN(cell="gro")
+
+
+@pytest.mark.parametrize(
+    ("shape", "steps"),
+    [((5, 1, 28, 28), (5, 28, 28)), ((5, 3, 32, 16), (5, 32, 48)), ((5, 7, 2), (5, 7, 2)), ((5, 9), (5, 9, 1))],
+)
+def test_every_sample_becomes_steps(shape, steps):
+    """Images by rows, sequences as they are, features one by one."""
+    assert as_sequence(torch.zeros(shape)).shape == steps
+
+
+def test_a_step_of_a_colour_image_is_one_row_of_every_colour():
+    """The numbers of a row stand together, red before green before blue."""
+    image = torch.arange(12.0).reshape(1, 3, 2, 2)  # (B, C, H, W)
+
+    assert as_sequence(image)[0, 1].tolist() == [2, 3, 6, 7, 10, 11]
+
+
+def test_the_size_of_the_state_is_an_option():
+    """The units are those of the state, and of a word of text."""
+    model = GatedRNN(classes=3, input_shape=(9,), vocabulary=50, units=8)
+
+    assert (model.gates.hidden_size, model.words.embedding_dim, model.output.in_features) == (8, 8, 8)
+
+
+def test_the_padding_of_a_text_never_learns():
+    """Token 0 stands for no word: its numbers get no gradient."""
+    model = GatedRNN(classes=3, input_shape=(3,), vocabulary=5, units=4)
+    model(torch.tensor([[2, 3, 0]])).sum().backward()
+
+    assert model.words.weight.grad[0].abs().sum() == 0 < model.words.weight.grad[2].abs().sum()

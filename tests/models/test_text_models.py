@@ -273,3 +273,27 @@ def test_text_models_compute_on_the_meta_device(name: str):
 
     assert output.is_meta
     assert output.shape == (2, *(card.output_shape or (card.classes,)))
+
+
+def test_a_zero_between_words_does_not_lengthen_the_text():
+    """Padding is only expected behind a text; a zero within it counts as one, so the text seems one word shorter."""
+    assert lengths(torch.tensor([[4, 0, 7, 0]])).tolist() == [2]
+
+
+def test_a_text_that_fills_its_row_is_real_throughout():
+    """Without padding every place counts."""
+    assert bool(real(torch.tensor([[4, 5, 6]])).all())
+
+
+def test_shorter_texts_than_the_transformer_was_built_for():
+    """A row may be shorter than in training: its places are the first ones."""
+    model = Transformer(vocabulary=9, classes=9, length=16, layers=1, feed_forward=8).eval()
+    tokens = torch.randint(1, 9, (2, 16))
+
+    torch.testing.assert_close(model(tokens[:, :5]), model(tokens)[:, :5], rtol=1e-4, atol=1e-5)
+
+
+def test_the_message_for_data_without_text_says_what_to_take():
+    """Who trains a text model on images learns its name and a data set that fits."""
+    with pytest.raises(ConfigError, match=r"transformer reads text, but the data has 0 different tokens.*docs_topics"):
+        Transformer(vocabulary=0)

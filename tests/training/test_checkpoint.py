@@ -191,6 +191,28 @@ def test_damaged_facts_are_named(two: Path):
         find_checkpoint(two)
 
 
+@pytest.mark.parametrize(
+    "facts", ["{}", "[]", "3", '{"step": 1}', '{"step": 1, "files": []}', '{"step": "x", "files": {}}']
+)
+def test_facts_of_something_else_are_named(two: Path, facts: str):
+    """JSON that is not that of a checkpoint is no KeyError at some later place."""
+    (checkpoints_folder(two) / "best" / FACTS).write_text(facts)
+
+    with pytest.raises(RunFileError, match=f"{FACTS} cannot be read.*other JSON.*another checkpoint"):
+        find_checkpoint(two, "best")
+
+
+@pytest.mark.parametrize("facts", ["{", "[]"])
+def test_damaged_facts_are_written_over(two: Path, facts: str):
+    """A later checkpoint of the run heals the folder, and sweeps what nobody names any more."""
+    best = checkpoints_folder(two) / "best"
+    (best / FACTS).write_text(facts)
+    write_checkpoint(best, state_of(w=torch.ones(1)), {"step": 12})
+
+    assert find_checkpoint(two).step == 12
+    assert len(list(best.iterdir())) == 3
+
+
 def test_weights_of_another_model_are_refused(folder: Path):
     """The error names the model and what does not fit."""
     written = write_checkpoint(folder, state_of(**nn.Linear(2, 3).state_dict()), {"step": 1})

@@ -130,3 +130,24 @@ def test_misspelt_word_suggests_the_nearest(setting):
 def test_values_at_the_border_are_allowed(setting):
     """What the messages call allowed is allowed."""
     assert TrainConfig(**setting)
+
+
+@pytest.mark.parametrize("name", ["optimizer", "schedule"])
+@pytest.mark.parametrize("value", [["adam"], {"adam": 1}, None, "", int])
+def test_a_name_that_is_no_text_is_refused(name, value):
+    """A list or a class, as other libraries take them, is answered with what is meant here."""
+    with pytest.raises(ConfigError, match=f"{name} is {re.escape(repr(value))}, but must be: a name, such as '"):
+        TrainConfig(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "l2"])
+def test_a_whole_number_too_large_for_torch_is_refused(name):
+    """Python has whole numbers that are no float; they are refused like infinity."""
+    with pytest.raises(ConfigError, match=f"{name} is 1000.*must be: a number"):
+        TrainConfig(**{name: 10**400})
+
+
+def test_a_setting_of_another_library_suggests_ours():
+    """What many call the batch size has its own name here."""
+    with pytest.raises(UnknownNameError, match="Did you mean 'micro_batch_size'"):
+        TrainConfig.from_settings({"batch_size": 32})

@@ -83,7 +83,7 @@ def test_memory_of_a_cpu_is_unknown_with_a_reason(make):
     assert any("on CUDA only, not on cpu" in note for note in cost.notes)
 
 
-@pytest.mark.parametrize("sizes", [(), (0,), (1, 2.5), (True,)])
+@pytest.mark.parametrize("sizes", [8, (), (0,), (1, 2.5), (True,)])
 def test_batch_sizes_that_cannot_be_are_refused(make, sizes):
     """The message shows what came and what is allowed."""
     with pytest.raises(ConfigError, match=r"whole numbers from 1, such as \(1, 8, 64\)"):

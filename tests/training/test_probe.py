@@ -63,7 +63,7 @@ def test_frozen_model_is_refused(make):
 def test_probing_leaves_the_model_as_it_was(make):
     """Running statistics and modes are those of before."""
     model = nn.Sequential(nn.Linear(64, 10), nn.BatchNorm1d(10))
-    make(model)
+    make(model, micro_batch_size=27)
 
     assert model.training
     assert model[1].running_mean.tolist() == [0.0] * 10
