@@ -145,7 +145,7 @@ def test_charts_without_values_fold_by_reason(bench: Bench) -> None:
     reasons = dict.fromkeys(GPU_KEYS, "no NVIDIA driver")
     bench.send("keyframe", training(20), host(5), state=state(unknown=reasons))
     expect(bench.page.get_by_test_id("bml-folded").locator("li")).to_have_text(
-        ["GPU memory, GPU utilization, GPU power, GPU temperature: no NVIDIA driver"]
+        ["Learning rate: no values yet", "GPU memory, GPU utilization, GPU power, GPU temperature: no NVIDIA driver"]
     )
     expect(chart(bench, "gpu_memory")).to_have_count(0)
 
