@@ -60,9 +60,15 @@ def _add_machine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 
 def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    models = commands.add_parser("models", help=text("cli.models", "the documented models, and the best result here"))
+    models.add_argument("--folder", type=Path, help=text("cli.models.folder", "folder of the runs to look through"))
+    models.set_defaults(command=_models)
+    data = commands.add_parser("data", help=text("cli.data", "report on a data set: balance, leaks, bad lines"))
+    data.add_argument("data", help=text("cli.data.name", "data set by name, or a file or folder of your own"))
+    data.set_defaults(command=_data)
     run = commands.add_parser("run", help=text("cli.run", "train a documented model in this terminal"))
     run.add_argument("model")
-    run.add_argument("--data", help=text("cli.run.data", "data set by name, or a folder with MNIST's IDX files"))
+    run.add_argument("--data", help=text("cli.run.data", "data set by name, or a file or folder of your own"))
     run.add_argument("--epochs", type=int)
     run.add_argument("--micro-batch-size", type=int)
     run.add_argument("--learning-rate", type=float)
@@ -100,6 +106,16 @@ def _gpus(chosen: argparse.Namespace) -> int:
 def _doctor(chosen: argparse.Namespace) -> int:
     report = lab.doctor()
     print(json.dumps(report.as_json(), indent=2) if chosen.json else report.render())
+    return 0
+
+
+def _models(chosen: argparse.Namespace) -> int:
+    print(lab.list_models(chosen.folder))
+    return 0
+
+
+def _data(chosen: argparse.Namespace) -> int:
+    print(lab.data_report(chosen.data))
     return 0
 
 

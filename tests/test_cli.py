@@ -49,6 +49,33 @@ def test_an_error_is_one_line_and_status_1(capsys: pytest.CaptureFixture[str]):
     assert "Traceback" not in captured.err
 
 
+def test_models_shows_the_table(capsys: pytest.CaptureFixture[str]):
+    """Name, size and document of a model stand in one line."""
+    assert main(["models"]) == 0
+
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("mnist_cnn ")]
+    assert "93,322" in line
+    assert "D3" in line
+
+
+def test_models_looks_for_the_best_run_in_a_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """A run recorded elsewhere counts when its folder is named."""
+    run = lab.fit("mlp", epochs=1, runs_dir=tmp_path / "elsewhere")
+    main(["models", "--folder", str(tmp_path / "elsewhere")])
+
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("mlp ")]
+    assert f"{100 * run.last('validation_accuracy'):.1f} %" in line
+
+
+def test_data_reports_on_a_file(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    """A line that cannot be used is named by its number."""
+    table = tmp_path / "own.csv"
+    table.write_text("a,b,label\n" + "1,2,0\n3,4,1\n" * 20 + "5,,1\n")
+
+    assert main(["data", str(table)]) == 0
+    assert "42" in capsys.readouterr().out
+
+
 def test_runs_lists_what_was_recorded(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     """`runs` shows the folder of this machine, `--folder` another one."""
     path = lab.fit("mlp", max_steps=2, name="recorded").path
