@@ -13,6 +13,8 @@ The tree (indented = more special; the built-in base in brackets, so that
     │   └── ShapeError                     samples of a shape that the model does not take
     ├── TrainingError [RuntimeError]       the training itself went wrong
     │   └── NonFiniteLossError             the loss became NaN or infinite
+    ├── TraceError [RuntimeError]          a step that cannot be followed without data
+    ├── OutOfDeviceMemory [MemoryError]    a request that a simulated card cannot serve
     ├── RunFileError [OSError]             a run file cannot be written, opened or understood
     │   ├── RunFolderError                 the folder for runs cannot be written
     │   └── NewerSchemaError               the file was written by a newer version
@@ -88,6 +90,36 @@ class NonFiniteLossError(TrainingError):
     def __init__(self, message: str, *, step: int) -> None:
         super().__init__(message)
         self.step = step
+
+
+class TraceError(BigModelLabError, RuntimeError):
+    """A step that cannot be followed without data, or without a card."""
+
+
+class OutOfDeviceMemory(BigModelLabError, MemoryError):  # noqa: N818 - named after the event, as MemoryError is
+    """A request that a simulated card cannot serve, cached memory given back and all."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        requested_bytes: int,
+        segment_bytes: int,
+        allocated_bytes: int,
+        reserved_bytes: int,
+        capacity_bytes: int | None,
+    ) -> None:
+        super().__init__(message)
+        self.requested_bytes = requested_bytes
+        """What the program asked for."""
+        self.segment_bytes = segment_bytes
+        """What the driver was asked for: the number in PyTorch's own message."""
+        self.allocated_bytes = allocated_bytes
+        """In use at that moment."""
+        self.reserved_bytes = reserved_bytes
+        """Held from the driver at that moment, after all that could be was given back."""
+        self.capacity_bytes = capacity_bytes
+        """What this process may reserve in all; None where the driver alone decided."""
 
 
 class RunFileError(BigModelLabError, OSError):

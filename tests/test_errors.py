@@ -17,7 +17,7 @@ def drawn_tree() -> dict[str, tuple[str, str | None]]:
     found: dict[str, tuple[str, str | None]] = {}
     above: list[str] = []
     for line in (errors.__doc__ or "").splitlines():
-        match = re.match(r"^    ([│ ]*(?:[├└]── )?)(\w+Error)(?: \[(\w+)\])?", line)
+        match = re.match(r"^    ([│ ]*(?:[├└]── )?)(\w+(?:Error|Memory))(?: \[(\w+)\])?", line)
         if match:
             depth = len(match[1]) // 4
             del above[depth:]
