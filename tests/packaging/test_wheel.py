@@ -43,6 +43,11 @@ def test_the_wheel_carries_every_module(contents: dict[str, bytes]) -> None:
     assert expected - contents.keys() == set()
 
 
+def test_the_wheel_carries_the_data_of_the_cards(contents: dict[str, bytes]) -> None:
+    """Totals and contexts of graphics cards lie in a file beside the code that reads it."""
+    assert b"H200" in contents["bigmodel_lab/memory/cards.json"]
+
+
 def test_the_wheel_carries_nothing_else(contents: dict[str, bytes]) -> None:
     """Only the package and its metadata: no tests, no notebooks, no sources of the bundle."""
     strangers = [
