@@ -31,9 +31,17 @@ def machine() -> dict[str, Any]:
     }
 
 
-def record(benchmark: str, figures: dict[str, Any], report: str) -> list[Path]:
-    """Keep figures and their report as ``records/DATE_BENCHMARK.json`` and ``.md``; returns the paths."""
-    RECORDS.mkdir(exist_ok=True)
+def record(benchmark: str, figures: dict[str, Any], report: str, folder: Path | None = None) -> list[Path]:
+    """Keep figures and their report as ``DATE_BENCHMARK.json`` and ``.md``; returns the paths.
+
+    Args:
+        benchmark: Its name.
+        figures: As values of JSON.
+        report: The same as text.
+        folder: Where; None is :data:`RECORDS`.
+    """
+    folder = RECORDS if folder is None else folder
+    folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now().astimezone()
     facts: dict[str, Any] = {
         "benchmark": benchmark,
@@ -41,7 +49,7 @@ def record(benchmark: str, figures: dict[str, Any], report: str) -> list[Path]:
         "command": command(),
         "machine": machine(),
     }
-    stem = RECORDS / f"{now:%Y-%m-%d}_{benchmark}"
+    stem = folder / f"{now:%Y-%m-%d}_{benchmark}"
     kind = facts["machine"]
     head = (
         f"# {benchmark}, {now:%Y-%m-%d}\n\n`{facts['command']}` on {kind['cores']} cores ({kind['processor']}), "
@@ -66,7 +74,10 @@ def recorded(benchmark: str) -> dict[str, Any]:
 
 def command() -> str:
     """The command line that runs this benchmark, from the root of the checkout."""
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    program = Path(sys.argv[0])
+    folders = program.parts[:-1]
+    below = folders[folders.index("benchmarks") + 1 :] if "benchmarks" in folders else ()
+    return " ".join(["python", Path("benchmarks", *below, program.name).as_posix(), *sys.argv[1:]])
 
 
 def _processor() -> str:

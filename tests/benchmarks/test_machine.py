@@ -28,3 +28,17 @@ def test_the_machine_is_a_kind_and_not_a_name() -> None:
 
     assert facts["cores"] >= 1
     assert not {"node", "host", "hostname", "path", "user"} & facts.keys()
+
+
+def test_the_command_of_a_benchmark_in_a_folder_names_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it can be copied from the record."""
+    monkeypatch.setattr("sys.argv", ["/somewhere/benchmarks/gpu/memory_truth.py", "--minutes", "3"])
+
+    assert machine.command() == "python benchmarks/gpu/memory_truth.py --minutes 3"
+
+
+def test_a_record_can_go_to_another_folder(tmp_path: Path) -> None:
+    """Which is made where it does not exist."""
+    figures, report = machine.record("any", {}, "a table", tmp_path / "new" / "folder")
+
+    assert figures.parent == report.parent == tmp_path / "new" / "folder"
