@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from textwrap import shorten
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
 from bigmodel_lab._table import Table
-from bigmodel_lab.errors import MissingPackageError, RunFileError
+from bigmodel_lab.api._name_table import UNKNOWN, NameTable, cut, member, short_sections
+from bigmodel_lab.errors import RunFileError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.models import MODELS, ModelCard
 from bigmodel_lab.runlog import SUFFIX, RunReader, runs_folder
 from bigmodel_lab.units import format_number, format_value
 
-_UNKNOWN = "–"
-_WIDE = 32  # letters of a column in a terminal
-_SECTIONS = re.compile(r",? sections? ")
 _FILE_NAMES = re.compile(r"\s*\([0-9a-f_]+\)")  # of the source documents, e.g. "(000_7729297fffeb390e)"
 
 
@@ -56,7 +53,7 @@ class ModelRow:
     """The best of the runs in the folder; None where there is none."""
 
 
-class ModelTable(Sequence[str]):
+class ModelTable(NameTable):
     """Names of the documented models; shows itself as a table, for which it reads the run files.
 
     >>> table = ModelTable(("mlp",))
@@ -65,35 +62,18 @@ class ModelTable(Sequence[str]):
     """
 
     def __init__(self, names: Sequence[str], folder: Path | None = None) -> None:
-        self._names = tuple(names)
+        super().__init__(names)
         self.folder = folder
         """Where the run files lie; None is the folder that all programs use."""
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> tuple[str, ...]: ...
-
-    def __getitem__(self, index: int | slice) -> str | tuple[str, ...]:
-        return self._names[index]
-
-    def __len__(self) -> int:
-        return len(self._names)
 
     @cached_property
     def rows(self) -> tuple[ModelRow, ...]:
         """One a model; read when first asked for."""
         best = best_results(runs_folder(self.folder))
-        return tuple(ModelRow(_card(name), best.get(name)) for name in self)
+        return tuple(ModelRow(member(MODELS, name), best.get(name)) for name in self)
 
-    def __repr__(self) -> str:
-        return self._table(_WIDE).text()
-
-    def _repr_html_(self) -> str:
-        return self._table(None).html()
-
-    def _table(self, wide: int | None) -> Table:
+    def table(self, wide: int | None) -> Table:
+        """Document, parameters, data, documented result and the best one here, one line a model."""
         heads = (
             text("models.name", "name"),
             text("models.document", "document"),
@@ -150,7 +130,7 @@ def _result(path: Path) -> tuple[str, BestResult] | None:
         values = reader.read("epoch").values if keys else np.empty((0, 0))
     except RunFileError:
         return None
-    data = str(header.get("data", {}).get("name", _UNKNOWN))
+    data = str(header.get("data", {}).get("name", UNKNOWN))
     for metric, pick in _METRICS.items():
         known = values[:, keys.index(metric)] if metric in keys else np.empty(0)
         known = known[np.isfinite(known)]
@@ -172,22 +152,9 @@ def _cells(row: ModelRow, wide: int | None) -> tuple[str, ...]:
     card = row.card
     return (
         card.name,
-        _cut(_SECTIONS.sub(" §", _FILE_NAMES.sub("", card.source)), wide),
+        cut(short_sections(_FILE_NAMES.sub("", card.source)), wide),
         format_number(card.parameters),
         card.data,
-        _cut(card.documented_result or _UNKNOWN, wide),
-        row.best.shown if row.best else _UNKNOWN,
+        cut(card.documented_result or UNKNOWN, wide),
+        row.best.shown if row.best else UNKNOWN,
     )
-
-
-def _cut(cell: str, wide: int | None) -> str:
-    return cell if wide is None else shorten(cell, wide, placeholder=" …")
-
-
-def _card(name: str) -> ModelCard:
-    try:
-        return MODELS.get(name)
-    except ModuleNotFoundError as missing:
-        if missing.name != "torch":
-            raise
-        raise MissingPackageError("torch", text("models.purpose", "show the models"), "train") from missing
