@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from bigmodel_lab.widgets._allocator_map import draw_allocator_map
 from bigmodel_lab.widgets._bundle import bundle_missing
+from bigmodel_lab.widgets._estimate_view import EstimateView, estimate_html, estimate_map, estimate_timeline
 from bigmodel_lab.widgets._frontends import FrontEnd, cell_number, detect
+from bigmodel_lab.widgets._memory_picture import MemoryPicture
+from bigmodel_lab.widgets._memory_timeline import draw_timeline
 from bigmodel_lab.widgets._plot import plot
 from bigmodel_lab.widgets._progress import ProgressLine
 from bigmodel_lab.widgets._svg import picture
@@ -23,12 +27,19 @@ def probe_widget(timeout_s: float = 2.0) -> bool:
 
 
 __all__ = [
+    "EstimateView",
     "FrontEnd",
+    "MemoryPicture",
     "ProgressLine",
     "RunDisplay",
     "bundle_missing",
     "cell_number",
     "detect",
+    "draw_allocator_map",
+    "draw_timeline",
+    "estimate_html",
+    "estimate_map",
+    "estimate_timeline",
     "picture",
     "plot",
     "probe_widget",
