@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from math import sqrt
-from statistics import mean, median, stdev
+from statistics import median
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
 import torch
-from scipy.stats import t as student
 
 import bigmodel_lab as lab
 from bigmodel_lab.data import Data, load_data
 from bigmodel_lab.data.base import Split
 from bigmodel_lab.errors import DataError, MissingPackageError
 from bigmodel_lab.models import MODELS
+from bigmodel_lab.training.intervals import mean_interval
 
 _GENERATED = 60_000
 
@@ -49,15 +48,12 @@ class Result:
     @property
     def mean(self) -> float:
         """Mean over the seeds."""
-        return mean(self.values)
+        return mean_interval(self.values).mean
 
     @property
     def half_width(self) -> float | None:
         """Half of the 95 % t-interval of the mean; None with one seed."""
-        count = len(self.values)
-        if count < 2:
-            return None
-        return float(student.ppf(0.975, count - 1)) * stdev(self.values) / sqrt(count)
+        return None if len(self.values) < 2 else mean_interval(self.values).half_width
 
 
 def measure(name: str, data: Data | None = None, *, seeds: int, **settings: Any) -> Result:

@@ -13,7 +13,7 @@ from torch import Tensor
 from bigmodel_lab.data import Data, DataFacts, Split
 from bigmodel_lab.i18n import text
 from bigmodel_lab.training.mistakes import as_picture
-from bigmodel_lab.widgets._figure import LINES, colours, new_figure, plain
+from bigmodel_lab.widgets._figure import LINES, colours, new_figure, plain, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def _balance(axes: Axes, facts: DataFacts) -> None:
         axes.bar(places + (nth - (len(filled) - 1) / 2) * width, shares, width, color=LINES[nth], label=split.name)
     axes.set_ylabel("%", fontsize=8)
     if len(places) <= _NAMED_CLASSES:
-        axes.set_xticks(places, labels=[_short(name) for name in facts.class_names])
+        axes.set_xticks(places, labels=[short(name, _LETTERS) for name in facts.class_names])
         if _are_long(facts.class_names):
             axes.tick_params(axis="x", rotation=40)
             for label in axes.get_xticklabels():
@@ -124,7 +124,7 @@ def _common_words(axes: Axes, data: Data) -> None:
     counts = data.train.x.flatten().bincount(minlength=len(data.vocabulary))
     most = counts.argsort(descending=True)[:_COMMON_WORDS]
     most = most[counts[most] > 0]
-    names = [_short(data.vocabulary[token]) if data.vocabulary else str(token) for token in most.tolist()]
+    names = [short(data.vocabulary[token], _LETTERS) if data.vocabulary else str(token) for token in most.tolist()]
     places = np.arange(len(names))
     axes.set_axisbelow(True)
     axes.barh(places, 100 * (counts[most] / counts.sum()).numpy(), color=LINES[0])
@@ -210,7 +210,9 @@ def _show(axes: Axes, mosaic: NDArray[np.float32], facts: DataFacts) -> None:
     axes.set_yticks([])
     names = facts.class_names[:_PICTURE_COLUMNS]
     step = (mosaic.shape[1] + _GAP) / max(len(names), 1)
-    axes.set_xticks([(n + 0.5) * step - _GAP / 2 for n in range(len(names))], labels=[_short(name) for name in names])
+    axes.set_xticks(
+        [(n + 0.5) * step - _GAP / 2 for n in range(len(names))], labels=[short(name, _LETTERS) for name in names]
+    )
     axes.tick_params(labelsize=8, length=0)
 
 
@@ -239,8 +241,4 @@ def _legend(axes: Axes, entries: int) -> None:
 
 
 def _are_long(names: tuple[str, ...]) -> bool:
-    return sum(len(_short(name)) + 1 for name in names) > 60
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LETTERS else f"{name[: _LETTERS - 1]}…"
+    return sum(len(short(name, _LETTERS)) + 1 for name in names) > 60

@@ -90,3 +90,12 @@ def plain(axes: Axes, title: str) -> None:
     axes.grid(visible=True, alpha=0.3)
     axes.tick_params(labelsize=8)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def short(name: str, letters: int) -> str:
+    """A name cut to so many letters, the last of them … where something was cut.
+
+    >>> short("transformer", 6), short("mlp", 6)
+    ('trans…', 'mlp')
+    """
+    return name if len(name) <= letters else name[: letters - 1] + "…"

@@ -17,7 +17,7 @@ from bigmodel_lab.training.measures import Measures, NumberMeasures, PictureMeas
 from bigmodel_lab.training.mistakes import Mistake, as_picture, mistakes_table
 from bigmodel_lab.training.report import SplitReport
 from bigmodel_lab.units import format_value
-from bigmodel_lab.widgets._figure import LINES, colours, new_figure, plain
+from bigmodel_lab.widgets._figure import LINES, colours, new_figure, plain, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,12 +106,12 @@ def _confusion(axes: Axes, measures: ClassMeasures) -> None:
 
 def _name_classes(axes: Axes, names: Sequence[str]) -> None:
     shown = range(0, len(names), -(-len(names) // _COUNTED_CLASSES))
-    short = [_short(names[n]) for n in shown]
+    labels = [short(names[n], _TITLED_LETTERS) for n in shown]
     turned: dict[str, Any] = (
-        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, short)) > 2 else {}
+        {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, labels)) > 2 else {}
     )
-    axes.set_xticks(list(shown), labels=short, **turned)
-    axes.set_yticks(list(shown), labels=short)
+    axes.set_xticks(list(shown), labels=labels, **turned)
+    axes.set_yticks(list(shown), labels=labels)
     axes.tick_params(labelsize=8, length=0)
     axes.set_xticks(np.arange(len(names) + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(names) + 1) - 0.5, minor=True)
@@ -134,7 +134,7 @@ def _roc(axes: Axes, measures: ClassMeasures) -> None:
     axes.plot((0, 1), (0, 1), linestyle=":", linewidth=1, color="gray")
     for color, number in zip(LINES, sorted(worst), strict=False):
         score, curve = measures.classes[number], measures.roc[number]
-        label = text("report.auc", "{name}  AUC {auc:.3f}", name=_short(score.name), auc=score.auc)
+        label = text("report.auc", "{name}  AUC {auc:.3f}", name=short(score.name, _TITLED_LETTERS), auc=score.auc)
         axes.plot(curve.false_positive_rate, curve.true_positive_rate, color=color, linewidth=1.4, label=label)
     axes.set_xlabel(text("report.false_positive", "false positive rate"), fontsize=9)
     axes.set_ylabel(text("report.true_positive", "true positive rate"), fontsize=9)
@@ -146,7 +146,7 @@ def _tokens(axes: Axes, measures: TokenMeasures) -> None:
     plain(axes, text("report.tokens", "Most frequent tokens: share foreseen"))
     scores = measures.tokens[::-1]  # the most frequent stands at the top
     bars = axes.barh(range(len(scores)), [score.accuracy for score in scores], color=LINES[0])
-    axes.set_yticks(range(len(scores)), labels=[repr(_short(score.token)) for score in scores])
+    axes.set_yticks(range(len(scores)), labels=[repr(short(score.token, _TITLED_LETTERS)) for score in scores])
     axes.bar_label(bars, [format_value(score.accuracy, "fraction") for score in scores], fontsize=7, padding=2)
     axes.set_xlim(0, 1.15)
 
@@ -212,7 +212,7 @@ def _mistakes(mistakes: Sequence[Mistake]) -> Section | None:
     pictures = [_drawn(mistake) for mistake in mistakes]
     titled = [(p, _caption(m)) for p, m in zip(pictures, mistakes, strict=True) if p is not None]
     if len(titled) < len(mistakes):
-        lines = [_cut(line) for line in mistakes_table(mistakes).text().splitlines()]
+        lines = [short(line, _LINE_LETTERS) for line in mistakes_table(mistakes).text().splitlines()]
         return _LINE_INCHES * (len(lines) + 2), lambda part: _written(part, "\n".join(lines))
     title = text("report.mistakes", "Worst mistakes, highest loss first")
     return _gallery_inches(titled), lambda part: _gallery(part, title, titled)
@@ -240,9 +240,9 @@ def _caption(mistake: Mistake) -> str:
     said = text(
         "report.said",
         "{predicted} ({share}), is {true}",
-        predicted=_short(answer.predicted),
+        predicted=short(answer.predicted, _TITLED_LETTERS),
         share=format_value(answer.probability, "fraction"),
-        true=_short(answer.true),
+        true=short(answer.true, _TITLED_LETTERS),
     )
     return f"{said}\n{place}"
 
@@ -266,11 +266,3 @@ def _gallery(part: SubFigure, title: str, pictures: Sequence[tuple[NDArray[np.fl
 
 def _written(part: SubFigure, lines: str) -> None:
     part.text(0.01, 0.97, lines, family="monospace", fontsize=8, va="top", ha="left")
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= _LINE_LETTERS else line[: _LINE_LETTERS - 1] + "…"
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _TITLED_LETTERS else name[: _TITLED_LETTERS - 1] + "…"
