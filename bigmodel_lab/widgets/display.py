@@ -33,7 +33,7 @@ HEAR_SECONDS = 2.0
 """So long the widget may take to say hello before pictures take its place."""
 PICTURE_SECONDS = 1.0
 """Least time between two pictures."""
-FAST_SECONDS, SLOW_SECONDS, TEXT_SECONDS = 0.2, 0.5, 0.5
+FAST_SECONDS, SLOW_SECONDS, TEXT_SECONDS = 0.3, 0.5, 0.5
 """Time between two updates from a thread, from the training loop's own thread, and of text."""
 _LAST_WORDS_SECONDS = 2.0
 
