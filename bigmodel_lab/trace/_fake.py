@@ -1,0 +1,90 @@
+"""Stand-ins: tensors with shape, strides and type, and no memory behind them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._pytree import tree_map_only
+
+from bigmodel_lab.errors import TraceError
+from bigmodel_lab.i18n import text
+
+
+def stand_in(tensor: Tensor) -> Tensor:
+    """A stand-in for a tensor on any device, as it would be copied to the card; a parameter stays one. Call it inside a fake mode.
+
+    A copy keeps the order of the strides, but neither the gaps of a slice nor the single element behind an ``expand``.
+    """
+    made = torch.empty_strided(tensor.size(), _copied_strides(tensor), dtype=tensor.dtype, device="cpu")
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(made, requires_grad=tensor.requires_grad)
+    return made.requires_grad_(tensor.requires_grad)
+
+
+def _copied_strides(tensor: Tensor) -> tuple[int, ...]:
+    if tensor.is_contiguous():
+        return tensor.stride()
+    bare = torch.empty_strided(tensor.size(), tensor.stride(), device="meta")
+    return torch.empty_like(bare, memory_format=torch.preserve_format).stride()
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """What ``torch.compile`` was given; a model that was not compiled is that itself.
+
+    Raises:
+        TraceError: It cannot be followed: a part of it is a script, or has weights whose shape is not known yet.
+    """
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TraceError(
+            text(
+                "error.trace_script",
+                "A part of the model is a script (torch.jit), which cannot be followed. Give the model it was made of.",
+            )
+        )
+    if any(nn.parameter.is_lazy(tensor) for tensor in [*model.parameters(), *model.buffers()]):
+        raise TraceError(
+            text(
+                "error.trace_lazy",
+                "The model has weights whose shape is not known yet (lazy layers). Run it once on a batch, or name the sizes.",
+            )
+        )
+    return model._modules.get("_orig_mod") or model  # noqa: SLF001 (the only sign of a compiled model)
+
+
+def model_of_stand_ins(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
+    """A copy of the model whose parameters and buffers are stand-ins; the model itself is not touched.
+
+    Args:
+        model: On any device, the meta device included.
+        mode: All stand-ins of one trace belong to it.
+    """
+    with mode:
+        memo: dict[int, Any] = {id(t): stand_in(t) for t in [*model.parameters(), *model.buffers()]}
+    return copy.deepcopy(model, memo)
+
+
+def batch_of_stand_ins(batch: Any, mode: FakeTensorMode) -> Any:
+    """The same tree, every tensor a stand-in."""
+    with mode:
+        return tree_map_only(Tensor, stand_in, batch)
+
+
+def load_order(model: nn.Module) -> list[tuple[str, Tensor]]:
+    """(Module, tensor) in the order in which ``model.to(device)`` moves them: children first, then its own.
+
+    >>> model = nn.Sequential(nn.Linear(2, 1))
+    >>> [(module, tuple(tensor.shape)) for module, tensor in load_order(model)]
+    [('0', (1, 2)), ('0', (1,))]
+    """
+    return list(_moved("", model))
+
+
+def _moved(name: str, module: nn.Module) -> list[tuple[str, Tensor]]:
+    prefix = f"{name}." if name else ""
+    below = [pair for child, inner in module.named_children() for pair in _moved(f"{prefix}{child}", inner)]
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    return [*below, *((name, tensor) for tensor in own)]
