@@ -1,0 +1,137 @@
+"""All that is needed to trace a training step once more with one thing changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeAlias, cast
+
+import torch
+from torch import Tensor, nn
+
+from bigmodel_lab.estimate._batch import resized, samples_of
+from bigmodel_lab.estimate._checkpointing import checkpoint_blocks
+from bigmodel_lab.estimate._source import ModelSource
+from bigmodel_lab.i18n import text
+from bigmodel_lab.memory.requests import RequestTrace
+from bigmodel_lab.models import HandWritten
+from bigmodel_lab.trace import STEPS, Prepared, Target, trace_steps
+from bigmodel_lab.training.objectives import Objective
+from bigmodel_lab.training.optimizers import make_optimizer
+from bigmodel_lab.training.precision import Arithmetic, AutocastArithmetic, ScaledArithmetic
+from bigmodel_lab.training.step import Task, training_step
+
+Step: TypeAlias = Callable[[nn.Module, Any], Tensor]
+"""Maps (model, batch) to the scalar that backward starts from."""
+MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
+_RATE = 1e-3
+"""Any learning rate takes the same memory."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A step to trace."""
+
+    source: ModelSource
+    """The model."""
+    step: Step | Objective
+    """Its forward pass and loss in one; or, of a batch that is a pair, the loss of (output, targets)."""
+    batch: Any
+    """On the meta device, of any number of samples."""
+    micro_batch_size: int
+    """Samples of one forward pass."""
+    optimizer: str | MakeOptimizer = "adamw"
+    """Name in ``torch.optim``, or what makes one for a model."""
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    """Keywords of the named optimizer."""
+    precision: str = "fp32"
+    """``"fp32"``, ``"tf32"``, ``"bf16"`` or ``"fp16"``."""
+    checkpointing: bool = False
+    """Activations of repeated blocks are recomputed in the backward pass."""
+    gradient_accumulation_steps: int = 1
+    """Micro-batches of one optimizer step."""
+    is_training: bool = True
+    """False: the step alone, without gradients."""
+    prepare: Callable[[nn.Module], nn.Module] | None = None
+    """Changes the model before it is traced: frozen weights, adapters, quantized layers; None changes nothing."""
+    target: Target = field(default_factory=Target)
+    """The card."""
+    notes: tuple[str, ...] = ()
+    """What of the person's settings is not followed."""
+
+    def trace(self) -> RequestTrace:
+        """Requests of two optimizer steps; without training, of one pass."""
+        notes = list(self.notes)
+        model = self.model()
+        if self.checkpointing and not checkpoint_blocks(model):
+            notes.append(
+                text(
+                    "estimate.no_blocks", "The model repeats no blocks: activation checkpointing changes nothing here."
+                )
+            )
+        make = self._training if self.is_training else self._inference
+        steps = STEPS if self.is_training else 1
+        batch = resized(self.batch, self.micro_batch_size)
+        traced = trace_steps(model, batch, make, target=self.target, steps=steps)
+        return replace(traced, notes=(*traced.notes, *notes))
+
+    def model(self) -> nn.Module:
+        """The model as it is trained: adapters, quantized layers and all, on the meta device."""
+        model = self.source.build()
+        return model if self.prepare is None else self.prepare(model)
+
+    def _training(self, model: nn.Module) -> Prepared:
+        """The step is the very one that trains; the output lives as long as it does there."""
+        model.train()
+        optimizer = self._optimizer(model)
+        task = self._task(model)
+        count = self.gradient_accumulation_steps
+
+        def step(batch: Any) -> None:
+            samples = samples_of(batch)
+            x, y = batch if isinstance(self.step, Objective) else (batch, torch.empty(samples, device="meta"))
+            training_step(task, optimizer, ((x, y) for _ in range(count)), samples=samples * count)
+
+        return Prepared(step, optimizer)
+
+    def _task(self, model: nn.Module) -> Task:
+        arithmetic = _arithmetic(self.precision)
+        if isinstance(self.step, Objective):
+            by_hand = model if isinstance(model, HandWritten) else None
+            return Task(model, self.step.loss, self.step.count_correct, arithmetic, by_hand)
+        forward = cast(
+            "nn.Module", partial(self.step, model)
+        )  # called in the place of the model, gives the loss already
+        return Task(forward, _is_the_loss, _uncounted, arithmetic)
+
+    def _inference(self, model: nn.Module) -> Prepared:
+        model.eval()
+        arithmetic, run = _arithmetic(self.precision), self.step
+        assert not isinstance(run, Objective)
+
+        def step(batch: Any) -> None:
+            with torch.inference_mode(), arithmetic.forward():
+                run(model, batch)
+
+        return Prepared(step)
+
+    def _optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        if callable(self.optimizer):
+            return self.optimizer(model)
+        return make_optimizer(self.optimizer, model.parameters(), _RATE, self.optimizer_options)
+
+
+def _is_the_loss(output: Tensor, _labels: Tensor) -> Tensor:
+    return output
+
+
+def _uncounted(output: Tensor, _labels: Tensor) -> Tensor:
+    return output.detach()
+
+
+def _arithmetic(precision: str) -> Arithmetic:
+    """As on a card that has the format; the stand-ins of its tensors look like the CPU's."""
+    if precision == "bf16":
+        return AutocastArithmetic("cpu", torch.bfloat16)
+    return ScaledArithmetic("cpu") if precision == "fp16" else Arithmetic()

@@ -1,0 +1,66 @@
+"""From two traces to any micro-batch: every request grows by a straight line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from bigmodel_lab.memory.requests import Allocation, RequestTrace
+
+
+@dataclass(frozen=True)
+class ScalingTrace:
+    """Traces of one step at two micro-batch sizes that differ in nothing but the sizes of tensors.
+
+    >>> small, large = (RequestTrace((Allocation(8, "parameter"), Allocation(4 * n, "activation")), (0, 1)) for n in (1, 3))
+    >>> [a.bytes for a in ScalingTrace.between(small, 1, large, 3).at(10).allocations]
+    [8, 40]
+    """
+
+    first: RequestTrace
+    """At the smaller size."""
+    first_size: int
+    """Samples in it."""
+    slopes: tuple[float, ...]
+    """Bytes a sample of each allocation."""
+    other: RequestTrace
+    """At the larger size."""
+    other_size: int
+    """Samples in it."""
+
+    @classmethod
+    def between(cls, first: RequestTrace, first_size: int, other: RequestTrace, other_size: int) -> ScalingTrace | None:
+        """The line through two traces; None where the program takes another way with another size.
+
+        Args:
+            first: At the smaller size.
+            first_size: Samples in it.
+            other: At the larger size.
+            other_size: Samples in it, more than in the first.
+        """
+        alike = first.sequence == other.sequence and all(
+            a.maker == b.maker for a, b in zip(first.allocations, other.allocations, strict=True)
+        )
+        if not alike:
+            return None
+        pairs = zip(first.allocations, other.allocations, strict=True)
+        slopes = tuple((b.bytes - a.bytes) / (other_size - first_size) for a, b in pairs)
+        return cls(first, first_size, slopes, other, other_size)
+
+    def at(self, size: int) -> RequestTrace:
+        """The trace that a step with this many samples would give.
+
+        Args:
+            size: Samples, from 1.
+        """
+        if size in (self.first_size, self.other_size):
+            return self.first if size == self.first_size else self.other
+        grown = zip(self.first.allocations, self.other.allocations, self.slopes, strict=True)
+        return replace(self.first, allocations=tuple(self._grown(a, b, slope, size) for a, b, slope in grown))
+
+    def _grown(self, small: Allocation, large: Allocation, slope: float, size: int) -> Allocation:
+        if small is large or (not slope and small.shape == large.shape):
+            return small
+        share = (size - self.first_size) / (self.other_size - self.first_size)
+        shape = tuple(round(a + (b - a) * share) for a, b in zip(small.shape, large.shape, strict=True))
+        grown = max(0, round(small.bytes + slope * (size - self.first_size)))
+        return replace(small, bytes=grown, shape=shape)
