@@ -67,6 +67,20 @@ def format_bytes(count: float | None) -> str:
     return f"{_significant(count) if power else str(round(count))} {_BYTE_STEPS[power]}"
 
 
+def format_bytes_as_torch(count: int) -> str:
+    """A number of bytes as PyTorch writes it in its messages: two decimals, powers of 1024.
+
+    Source: ``format_size`` in pytorch ``c10/cuda/CUDACachingAllocator.cpp``.
+
+    >>> [format_bytes_as_torch(count) for count in (512, 20 * 2**20, 15_828_320_256)]
+    ['512 bytes', '20.00 MiB', '14.74 GiB']
+    """
+    if count <= 1024:
+        return f"{count} bytes"
+    power = next((power for power in (1, 2) if count <= 1024 ** (power + 1)), 3)
+    return f"{count / 1024**power:.2f} {_BYTE_STEPS[power]}"
+
+
 def format_seconds(seconds: float | None) -> str:
     """A duration in the unit that a person would use; None is unknown.
 

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from bigmodel_lab.errors import ConfigError, UnitError
 from bigmodel_lab.metrics import known
-from bigmodel_lab.units import format_bytes, format_number, format_seconds, format_value, parse_bytes
+from bigmodel_lab.units import (
+    format_bytes,
+    format_bytes_as_torch,
+    format_number,
+    format_seconds,
+    format_value,
+    parse_bytes,
+)
 
 FACTORS = {
     "B": 1,
@@ -157,3 +164,18 @@ def test_an_infinite_number_is_shown_as_such():
 def test_a_plain_number_never_loses_its_size(value: float):
     """Four digits are shown, whatever the size of the number."""
     assert float(format_number(value).replace(",", "")) == pytest.approx(value, rel=6e-4)
+
+
+def test_torch_writes_sizes_with_two_decimals():
+    """Up to a unit's own limit included, and GiB is the largest."""
+    counts = (0, 1024, 1025, 2**20, 2**20 + 1, 2**30, 2**30 + 2**29, 2**41)
+    assert [format_bytes_as_torch(count) for count in counts] == [
+        "0 bytes",
+        "1024 bytes",
+        "1.00 KiB",
+        "1024.00 KiB",
+        "1.00 MiB",
+        "1024.00 MiB",
+        "1.50 GiB",
+        "2048.00 GiB",
+    ]

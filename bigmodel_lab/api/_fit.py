@@ -13,6 +13,7 @@ from torch import nn
 
 from bigmodel_lab.api._live import FailureRecorded
 from bigmodel_lab.api._training_run import TrainingRun
+from bigmodel_lab.api._virtual_gpu import place_for
 from bigmodel_lab.data import DATASETS, Data, load_data
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
@@ -26,7 +27,6 @@ from bigmodel_lab.training import (
     Recipe,
     TrainConfig,
     Trainer,
-    choose_device,
 )
 
 
@@ -67,7 +67,8 @@ def fit(
         precision: ``"fp32"``, ``"tf32"``, ``"bf16"`` or ``"fp16"``.
         seed: Fixes weights, order and dropout; on a CPU the run repeats to the bit.
         max_steps: Ends the run after this many optimizer steps.
-        device: ``"auto"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``.
+        device: ``"auto"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``; ``"virtual:T4"`` or ``"virtual:2GiB"``
+            computes on the CPU with the memory of such a card simulated, see :func:`bigmodel_lab.virtual_gpu`.
         loss: Maps (output, labels) to the mean loss; None is the cross-entropy.
         observers: Asked after each epoch, e.g. to end the run; see :class:`~bigmodel_lab.training.EpochObserver`.
         background: Train in a thread and return at once; ``run.wait()`` waits for the end.
@@ -84,6 +85,7 @@ def fit(
         ConfigError: A setting that cannot be used.
         DataError: The data cannot be trained on.
         NonFiniteLossError: The loss became NaN or infinite.
+        torch.OutOfMemoryError: The memory of the card does not suffice; the run has failed, its file says so.
 
     >>> import bigmodel_lab as lab
     >>> run = lab.fit("mlp", epochs=2, seed=1)
@@ -159,15 +161,17 @@ def prepare(
         trainer: What makes the trainer, with the arguments of :class:`~bigmodel_lab.training.Trainer`.
     """
     config = config_for(model, settings)
-    choice = choose_device(config.device)
+    place = place_for(config.device)
     loaded = load_for(model, data, config)
-    log = RunLog.create(name or name_of(model), folder=Path(runs_dir) if runs_dir is not None else None)
+    folder = Path(runs_dir) if runs_dir is not None else None
+    log = RunLog.create(name or name_of(model), folder, place.facts, place.origin)
     with FailureRecorded(log):
         kept = Checkpoints(log, _recipe(card_of(model), data, loss), config.checkpoint)
-        parts = TrainerParts(config, log, choice, loss, kept.observers(observers))
-        return TrainingRun(
-            make_trainer(model, loaded, parts, trainer), log, kept, gpu_uuid=choice.gpu_uuid, sample_hz=sample_hz
-        )
+        parts = TrainerParts(config, log, place.choice, loss, kept.observers(observers))
+        with place.in_use():
+            made = make_trainer(model, loaded, parts, trainer)
+            place.take(made)
+        return TrainingRun(made, log, kept, place=place, sample_hz=sample_hz)
 
 
 def config_for(model: str | nn.Module, settings: Mapping[str, Any]) -> TrainConfig:

@@ -7,29 +7,38 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from types import TracebackType
 
+from bigmodel_lab._virtual_gpu import VirtualGpu, VirtualGpuSampler
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import RunLog
-from bigmodel_lab.samplers import Poller, Sample, open_samplers
+from bigmodel_lab.samplers import SAMPLERS, Poller, Sample, open_samplers
 from bigmodel_lab.training.ending import outcome_of
 
 Sink = Callable[[str, tuple[str, ...], Sample], None]
 
 
 @contextmanager
-def sampled(log: RunLog, *, gpu_uuid: str | None, sample_hz: float) -> Iterator[None]:
+def sampled(
+    log: RunLog, *, gpu_uuid: str | None, sample_hz: float, virtual: VirtualGpu | None = None
+) -> Iterator[None]:
     """Sample GPU and host into the run log while the block runs.
 
     Args:
         log: The run.
         gpu_uuid: The card to watch; None when the run uses no NVIDIA card.
         sample_hz: Samples a second, 1 … 10.
+        virtual: The simulated card that the run uses; no real one is sampled then. None when nothing is simulated.
     """
-    poller = Poller(open_samplers(gpu_uuid), sample_sink(log), hz=sample_hz)
+    sink = sample_sink(log)
+    card = None if virtual is None else VirtualGpuSampler(virtual)
+    samplers = open_samplers(gpu_uuid) if card is None else (SAMPLERS.get("host")(None), card)
+    poller = Poller(samplers, sink, hz=sample_hz)
     poller.start()
     try:
         yield
     finally:
         poller.stop()
+        if card is not None:  # the peak of a run that ends between two rounds, or by a full card
+            sink(card.name, card.keys, card.sample())
 
 
 def sample_sink(log: RunLog) -> Sink:

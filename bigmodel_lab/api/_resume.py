@@ -12,6 +12,7 @@ from torch import nn
 from bigmodel_lab.api._fit import TrainerParts, load_for, make_trainer
 from bigmodel_lab.api._run import Run
 from bigmodel_lab.api._training_run import TrainingRun
+from bigmodel_lab.api._virtual_gpu import place_for
 from bigmodel_lab.data import Data
 from bigmodel_lab.errors import ConfigError, DataError
 from bigmodel_lab.i18n import text
@@ -23,7 +24,6 @@ from bigmodel_lab.training import (
     LossFunction,
     Recipe,
     TrainConfig,
-    choose_device,
     find_checkpoint,
     put_weights,
     read_weights,
@@ -87,14 +87,18 @@ def resume(
     _check_loss(recipe, loss)
     loaded = load_for(named, _source(recipe, data), config)
     _check_same(checkpoint, loaded)
-    choice = choose_device(config.device)
+    place = place_for(config.device)
     with _going_on(checkpoint) as log:
         kept = Checkpoints(log, recipe, config.checkpoint)
-        parts = TrainerParts(config, log, choice, loss, kept.observers(observers))
-        trainer = make_trainer(named, loaded, parts)
-        restore(trainer, checkpoint, saved)
+        parts = TrainerParts(config, log, place.choice, loss, kept.observers(observers))
+        if place.gpu is not None:
+            log.update_header(origin=place.origin, **place.facts)
+        with place.in_use():
+            trainer = make_trainer(named, loaded, parts)
+            restore(trainer, checkpoint, saved)
+            place.take(trainer)
         log.event("resumed_from", checkpoint=checkpoint.folder.name, step=checkpoint.step)
-    going = TrainingRun(trainer, log, kept, gpu_uuid=choice.gpu_uuid, sample_hz=sample_hz)
+    going = TrainingRun(trainer, log, kept, place=place, sample_hz=sample_hz)
     going.start(background=background)
     return going
 

@@ -18,6 +18,7 @@ from bigmodel_lab.api._interrupt import interrupts_to
 from bigmodel_lab.api._live import FailureRecorded, OutcomeKept, sampled, tell_interrupt
 from bigmodel_lab.api._report import EvaluationReport, make_report
 from bigmodel_lab.api._run import Run
+from bigmodel_lab.api._virtual_gpu import Place
 from bigmodel_lab.data import Data
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
@@ -38,13 +39,13 @@ class TrainingRun(Run):
     """
 
     def __init__(
-        self, trainer: Trainer, log: RunLog, checkpoints: Checkpoints, *, gpu_uuid: str | None, sample_hz: float
+        self, trainer: Trainer, log: RunLog, checkpoints: Checkpoints, *, place: Place, sample_hz: float
     ) -> None:
         super().__init__(log, log.path)
         self._trainer = trainer
         self._checkpoints = checkpoints
         self._log = log
-        self._gpu_uuid = gpu_uuid
+        self._place = place
         self._sample_hz = sample_hz
         self._background = False
         self._cell: int | None = None
@@ -247,7 +248,11 @@ class TrainingRun(Run):
     def _train(self, display: RunDisplay) -> None:
         try:
             with FailureRecorded(self._log):
-                with sampled(self._log, gpu_uuid=self._gpu_uuid, sample_hz=self._sample_hz):
+                gpu_uuid, gpu = self._place.choice.gpu_uuid, self._place.gpu
+                with (
+                    sampled(self._log, gpu_uuid=gpu_uuid, sample_hz=self._sample_hz, virtual=gpu),
+                    self._place.in_use(),
+                ):
                     status = self._trainer.run()
                     if status is Status.STOPPED:
                         self._checkpoints.stopped(self._trainer)

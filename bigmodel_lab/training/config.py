@@ -62,7 +62,7 @@ class TrainConfig:
     seed: int = 0
     """Fixes the weights, the order of the samples and dropout, from 0."""
     device: str = "auto"
-    """What was asked for: ``"auto"``, ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``."""
+    """What was asked for: ``"auto"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``, ``"cpu"`` or ``"virtual:T4"``."""
     max_steps: int | None = None
     """Ends the run after this many optimizer steps; None makes all epochs."""
     validation_fraction: float = 0.1
@@ -107,7 +107,7 @@ class TrainConfig:
         need_choice("precision", self.precision, get_args(PrecisionName))
         need_choice("checkpoint", self.checkpoint, get_args(Kept))
         if not isinstance(self.device, str) or not self.device:
-            raise wrong("device", self.device, "auto | cuda | cuda:1 | mps | cpu")
+            raise wrong("device", self.device, "auto | cuda | cuda:1 | mps | cpu | virtual:T4")
         for name in _MAPPINGS:
             need_mapping(name, getattr(self, name))
         need_names("freeze", self.freeze)
