@@ -65,7 +65,7 @@ clean:
 
 .venv/.ready-lab: .venv/.ready-venv $(CURRENT)
 	@$(STEP) install-lab "Installing PyTorch, JupyterLab and the library (2 min; some seconds where only little changed)" \
-	  $(PIP) -e '.[train,lab]' $(KERNEL)
+	  $(PIP) -e '.[train,lab,subjects]' $(KERNEL)
 	@touch $@ .venv/.ready-demo
 
 .venv/.ready-test: .venv/.ready-venv $(CURRENT)

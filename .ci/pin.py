@@ -41,7 +41,7 @@ BINDER_HEAD = """\
 --extra-index-url https://download.pytorch.org/whl/cpu
 """
 BINDER_OWN = {"ipykernel": "7.3.0"}
-BINDER_EXTRAS = ("train", "lab")
+BINDER_EXTRAS = ("train", "lab", "subjects")
 
 
 def project() -> dict[str, list[str]]:

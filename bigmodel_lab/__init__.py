@@ -8,7 +8,9 @@
     lab.doctor()                                   # what works here, and how to mend what does not
     lab.open_run(path)                             # any recorded run in the same dashboard
     lab.resume(path)                               # go on from a run's checkpoint, to the bit
+    with lab.virtual_gpu("T4") as gpu: ...         # code on the CPU, with the memory of a card simulated
     lab.sweep("simple_cnn")                        # search for good settings; also lab.find_learning_rate(…)
+    lab.estimate_memory("gpt2", gpu="T4")          # the peak of GPU memory, before running and without a GPU
 
 Importing this package costs neither torch nor Jupyter nor NumPy: each public name is
 loaded when it is first used.
@@ -26,13 +28,16 @@ if TYPE_CHECKING:
     from bigmodel_lab.api._freeze import freeze, unfreeze
     from bigmodel_lab.api._lightning import LightningCallback
     from bigmodel_lab.api._machine import doctor, gpus
+    from bigmodel_lab.api._memory_estimate import Lora, MemoryEstimate, estimate_memory
     from bigmodel_lab.api._models_table import list_models
     from bigmodel_lab.api._range_test import find_learning_rate
     from bigmodel_lab.api._resume import load_weights, resume
     from bigmodel_lab.api._run import Run, open_run, runs
+    from bigmodel_lab.api._subjects_table import list_subjects
     from bigmodel_lab.api._sweep import sweep
     from bigmodel_lab.api._training_run import TrainingRun
     from bigmodel_lab.api._transformers import TransformersCallback
+    from bigmodel_lab.api._virtual_gpu import virtual_gpu
     from bigmodel_lab.api._watch import Watch, watch
 
 __version__ = "0.1.0"
@@ -40,6 +45,8 @@ __version__ = "0.1.0"
 __all__ = [
     "DataReport",
     "LightningCallback",
+    "Lora",
+    "MemoryEstimate",
     "Run",
     "TrainingRun",
     "TransformersCallback",
@@ -47,18 +54,21 @@ __all__ = [
     "cross_validate",
     "data_report",
     "doctor",
+    "estimate_memory",
     "find_learning_rate",
     "fit",
     "fit_async",
     "freeze",
     "gpus",
     "list_models",
+    "list_subjects",
     "load_weights",
     "open_run",
     "resume",
     "runs",
     "sweep",
     "unfreeze",
+    "virtual_gpu",
     "watch",
 ]
 
@@ -66,6 +76,8 @@ __all__ = [
 _HOMES = {
     "DataReport": "_data_report",
     "LightningCallback": "_lightning",
+    "Lora": "_memory_estimate",
+    "MemoryEstimate": "_memory_estimate",
     "Run": "_run",
     "TrainingRun": "_training_run",
     "TransformersCallback": "_transformers",
@@ -73,18 +85,21 @@ _HOMES = {
     "cross_validate": "_cross_validate",
     "data_report": "_data_report",
     "doctor": "_machine",
+    "estimate_memory": "_memory_estimate",
     "find_learning_rate": "_range_test",
     "fit": "_fit",
     "fit_async": "_fit",
     "freeze": "_freeze",
     "gpus": "_machine",
     "list_models": "_models_table",
+    "list_subjects": "_subjects_table",
     "load_weights": "_resume",
     "open_run": "_run",
     "resume": "_resume",
     "runs": "_run",
     "sweep": "_sweep",
     "unfreeze": "_freeze",
+    "virtual_gpu": "_virtual_gpu",
     "watch": "_watch",
 }
 

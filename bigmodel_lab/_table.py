@@ -11,9 +11,9 @@ _LINE = "border-bottom:1px solid rgba(128,128,128,.45)"  # grey half through: se
 _CELL = "padding:2px 10px;color:inherit;background:none"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Table:
-    """Rows of cells below their heads.
+    """Rows of cells below their heads; shows itself.
 
     >>> print(Table(("class", "support"), (("cat", "12"), ("kingfisher", "7")), right={1}).text())
     class       support
@@ -45,6 +45,12 @@ class Table:
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         style = "border-collapse:collapse;margin:.5em 0"
         return f'<table style="{style}">{caption}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        return self.html()
 
     def _padded(self, column: int, cell: str, width: int) -> str:
         blanks = " " * (width - _width(cell))

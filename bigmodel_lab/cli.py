@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_machine(commands)
     _add_training(commands)
+    _add_estimate(commands)
     _add_ctl(commands)
     return parser
 
@@ -62,6 +63,9 @@ def _add_machine(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     models = commands.add_parser("models", help=text("cli.models", "the documented models, and the best result here"))
     models.add_argument("--folder", type=Path, help=text("cli.models.folder", "folder of the runs to look through"))
+    models.add_argument(
+        "--large", action="store_true", help=text("cli.models.large", "the large models whose memory can be estimated")
+    )
     models.set_defaults(command=_models)
     data = commands.add_parser("data", help=text("cli.data", "report on a data set: balance, leaks, bad lines"))
     data.add_argument("data", help=text("cli.data.name", "data set by name, or a file or folder of your own"))
@@ -81,6 +85,28 @@ def _add_training(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--live", action="store_true", help=text("cli.runs.live", "only those that are running now, in any folder")
     )
     runs.set_defaults(command=_runs)
+
+
+def _add_estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = text("cli.estimate", "the peak GPU memory of a training step, predicted without a GPU")
+    estimate = commands.add_parser("estimate", help=about, description=about)
+    estimate.add_argument(
+        "model",
+        help=text("cli.estimate.model", "a name of `models` or `models --large`, or a Hub id: its configuration"),
+    )
+    estimate.add_argument(
+        "--micro-batch-size", type=int, help=text("cli.estimate.samples", "samples of one forward pass")
+    )
+    estimate.add_argument("--precision", choices=["fp32", "tf32", "bf16", "fp16"])
+    estimate.add_argument("--gpu", help=text("cli.estimate.gpu", "a card's name, e.g. T4, or a size, e.g. 24GiB"))
+    estimate.add_argument(
+        "--checkpointing",
+        action="store_true",
+        help=text("cli.estimate.checkpointing", "recompute activations of blocks"),
+    )
+    estimate.add_argument("--optimizer", help=text("cli.estimate.optimizer", "a name in torch.optim, e.g. adamw"))
+    estimate.add_argument("--json", action="store_true", help=text("cli.json", "print JSON"))
+    estimate.set_defaults(command=_estimate)
 
 
 def _add_ctl(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -110,7 +136,7 @@ def _doctor(chosen: argparse.Namespace) -> int:
 
 
 def _models(chosen: argparse.Namespace) -> int:
-    print(lab.list_models(chosen.folder))
+    print(lab.list_subjects() if chosen.large else lab.list_models(chosen.folder))
     return 0
 
 
@@ -124,6 +150,16 @@ def _run(chosen: argparse.Namespace) -> int:
     settings = {name: value for name, value in given.items() if value is not None}
     run = lab.fit(chosen.model, chosen.data, device=chosen.device, seed=chosen.seed, **settings)
     print(run.summary())
+    return 0
+
+
+def _estimate(chosen: argparse.Namespace) -> int:
+    settings = {name: getattr(chosen, name) for name in ("micro_batch_size", "precision", "gpu", "optimizer")}
+    estimate = lab.estimate_memory(chosen.model, checkpointing=chosen.checkpointing or None, **settings)
+    if chosen.json:
+        print(json.dumps(estimate.as_json(), indent=2))
+    else:
+        print(estimate, estimate.fits_on(), sep="\n\n")
     return 0
 
 

@@ -44,3 +44,9 @@ def test_html_has_no_colours_of_its_own():
 def test_a_table_without_rows_shows_its_heads():
     """Nothing to list is no error."""
     assert Table(("class", "n"), ()).text() == "class  n"
+
+
+def test_a_table_shows_itself():
+    """As the last line of a cell it is a table, on a console aligned text."""
+    assert TABLE._repr_html_() == TABLE.html()
+    assert str(TABLE) == TABLE.text()
