@@ -211,7 +211,7 @@ def _where(moment: PeakMoment) -> str:
     if moment.module and moment.maker:
         return text(
             "estimate.when_module",
-            ", when {module} asks for memory in {maker}",
+            ", when module {module} asks for memory in {maker}",
             module=moment.module,
             maker=moment.maker,
         )

@@ -68,7 +68,7 @@ def test_a_range_has_its_unit_once(least, most, said):
 @pytest.mark.parametrize(
     ("moment", "said"),
     [
-        (FakeMoment(), "in the backward pass of step 2, when blocks.3.up asks for memory in aten.mm."),
+        (FakeMoment(), "in the backward pass of step 2, when module blocks.3.up asks for memory in aten.mm."),
         (FakeMoment(phase="forward", step=0, module=""), "in the forward pass of step 1, in aten.mm."),
         (FakeMoment(phase="optimizer", module="", maker=""), "in the optimizer's step of step 2."),
         (FakeMoment(phase="load", step=-1, module="", maker=""), "while the model is loaded."),
