@@ -2,8 +2,8 @@
 
     python benchmarks/dashboard_cost.py [--quick] [--record]
 
-Sixteen series in a real kernel, 570 new steps for each update, as at 0.35 ms a step and five updates
-a second. The samplers look twice a second: three of five updates tell of steps alone, two of
+Sixteen series in a real kernel, 857 new steps for each update, as at 0.35 ms a step and an update
+every 0.3 s. The samplers look twice a second: four of ten updates tell of steps alone, six of
 everything. Bytes are whole messages as they leave the kernel, with Jupyter's own framing. Passes
 where the best update of either kind takes 0.5 ms of CPU or less, for a busy machine can only add
 (the medians stand beside it, and what the same message costs when ipywidgets merely sends it),

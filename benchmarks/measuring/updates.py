@@ -22,13 +22,13 @@ STREAMS: dict[str, tuple[Axis, tuple[str, ...]]] = {
     "host": ("time", ("rss_bytes", "cpu_percent")),
 }
 """Sixteen series, as a run on a GPU has them."""
-NEW_STEPS = 570
-"""Steps between two updates: a fifth of a second of steps of 0.35 ms."""
+NEW_STEPS = 857
+"""Steps between two updates: 0.3 s of steps of 0.35 ms."""
 KINDS = ("steps", "everything", "keyframe", "bare send")
 """An update with new steps; with new steps and a row of every other stream; a view of the whole run;
 and, for comparison, the last update once more through the widget's own ``send``, with no work of ours.
 
-The samplers look twice a second, so three of five updates of a run have only steps to tell.
+The samplers look twice a second, so four of ten updates of a run have only steps to tell.
 """
 _STEP_NS = 350_000
 _SAMPLE_EVERY = 1_428  # steps in half a second: the samplers' own pace
