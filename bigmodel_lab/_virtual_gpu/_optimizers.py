@@ -13,25 +13,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook, 
 from torch.utils.hooks import RemovableHandle
 
 from bigmodel_lab._virtual_gpu._ledger import Ledger
-
-_BY_LISTS = tuple(
-    getattr(torch.optim, name)
-    for name in (
-        "ASGD",
-        "Adadelta",
-        "Adagrad",
-        "Adam",
-        "AdamW",
-        "Adamax",
-        "NAdam",
-        "RAdam",
-        "RMSprop",
-        "Rprop",
-        "SGD",
-    )
-)
-"""They take lists of tensors on CUDA unless told otherwise (``_default_to_fused_or_foreach``), and need the
-temporaries of all parameters at once; on a CPU they take one parameter after the other."""
+from bigmodel_lab.trace._optimizers import takes_lists
 
 
 class OptimizerSteps:
@@ -94,7 +76,7 @@ class OptimizerSteps:
         self.is_running = True
         for group in optimizer.param_groups:
             self.name_gradients(group["params"])
-            if isinstance(optimizer, _BY_LISTS) and _would_take_lists(group):
+            if takes_lists(optimizer, group) and _can_take_lists(group):
                 group["foreach"] = True
                 self._switched.append(group)
 
@@ -107,9 +89,7 @@ class OptimizerSteps:
             self.name_state(optimizer)
 
 
-def _would_take_lists(group: dict[str, Any]) -> bool:
-    """On CUDA this group would be stepped by lists of tensors."""
-    settled = group.get("foreach", False) is not None or group.get("fused") or group.get("differentiable")
-    # By lists, torch refuses a learning rate that is a tensor, and gradients that are sparse.
+def _can_take_lists(group: dict[str, Any]) -> bool:
+    """Here they really run: by lists, torch refuses a learning rate that is a tensor, and gradients that are sparse."""
     odd = isinstance(group.get("lr"), Tensor) or any(p.grad is not None and p.grad.is_sparse for p in group["params"])
-    return not settled and not odd and all(type(p) in {Tensor, torch.nn.Parameter} for p in group["params"])
+    return not odd and all(type(p) in {Tensor, torch.nn.Parameter} for p in group["params"])

@@ -28,6 +28,7 @@ from bigmodel_lab.trace._fake import batch_of_stand_ins, load_order, model_of_st
 from bigmodel_lab.trace._functions import CudaFunctions
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._operations import RecordingMode
+from bigmodel_lab.trace._optimizers import takes_lists
 from bigmodel_lab.trace._recorder import Recorder
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Target
@@ -138,16 +139,9 @@ def _watch(optimizer: torch.optim.Optimizer, recorder: Recorder, mode: Recording
 
 
 def _run_like_cuda(optimizer: torch.optim.Optimizer) -> None:
-    """On CUDA an optimizer works on all tensors at once (``foreach``) unless told otherwise; Adafactor only if told to.
-
-    By ``_default_to_fused_or_foreach`` of torch.optim.optimizer, and by where adam.py and _adafactor.py call it.
-    """
-    if isinstance(optimizer, torch.optim.Adafactor):
-        return
+    """On CUDA most optimizers work on all tensors at once unless told otherwise."""
     for group in optimizer.param_groups:
-        untold = group.get("foreach", False) is None and group.get("fused") is None
-        rate_on_the_card = isinstance(group["lr"], Tensor) and not group.get("capturable", True)
-        if untold and not group.get("differentiable") and not rate_on_the_card:
+        if takes_lists(optimizer, group):
             group["foreach"] = True
 
 
