@@ -17,9 +17,11 @@ from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.cards import Card, card
 from bigmodel_lab.memory.fits import Fit, fit_on
 from bigmodel_lab.memory.replay import Replay, replay
+from bigmodel_lab.memory.report import moment_in_words
 from bigmodel_lab.memory.requests import Allocation, RequestTrace
 from bigmodel_lab.memory.settings import AllocatorSettings
 from bigmodel_lab.memory.timeline import by_category_at, by_module_at, largest_at
+from bigmodel_lab.training.precision import resolve_precision
 from bigmodel_lab.units import format_bytes
 
 _LARGEST = 10
@@ -43,15 +45,7 @@ class Moment:
     """The ten largest tensors alive then, the largest first."""
 
     def __str__(self) -> str:
-        where = text("estimate.in_module", " of {module}", module=self.module) if self.module else ""
-        return text(
-            "estimate.moment",
-            "{phase}, step {step}, at {maker}{where}",
-            phase=self.phase,
-            step=self.step + 1,
-            maker=self.maker,
-            where=where,
-        )
+        return moment_in_words(self)
 
 
 @dataclass(frozen=True)
@@ -216,6 +210,10 @@ class MemoryEstimate:
 
 
 def estimate_of(plan: Plan, which: Card | None, settings: AllocatorSettings) -> MemoryEstimate:
-    """Trace a plan and put its requests through the allocator."""
+    """Trace a plan, in a number format that its card has, and put the requests through the allocator."""
+    computed = resolve_precision(plan.precision, "cuda", plan.target.capability)
+    plan = replace(plan, precision=computed.name)
     trace = plan.trace()
+    if computed.name != computed.requested:
+        trace = replace(trace, notes=(*trace.notes, computed.reason))
     return MemoryEstimate(plan, trace, replay(trace, CachingAllocator(settings)), which, settings)

@@ -22,7 +22,6 @@ from bigmodel_lab.memory.cards import Card, card, cublas_workspace_bytes, cublas
 from bigmodel_lab.memory.settings import AllocatorSettings
 from bigmodel_lab.trace import Target
 from bigmodel_lab.training.objectives import Objective
-from bigmodel_lab.training.precision import resolve_precision
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -109,10 +108,6 @@ def estimate_memory(
     shapes = shapes_of(_example(source, settings["micro_batch_size"]) if batch is None else batch)
     chosen = None if gpu is None else card(gpu)
     target = _target(chosen)
-    asked_format = _one_of("precision", settings["precision"], _PRECISIONS)
-    computed = resolve_precision(asked_format, "cuda", target.capability)
-    if computed.name != asked_format:
-        missed = (*missed, computed.reason)
     plan = Plan(
         source,
         _step(_one_of("mode", mode, _MODES), new_tokens, lambda: step_of(source, shapes, step, loss), step),
@@ -120,7 +115,7 @@ def estimate_memory(
         _at_least_1("micro_batch_size", settings["micro_batch_size"] or samples_of(shapes)),
         optimizer=_optimizer(settings["optimizer"]),
         optimizer_options=settings["optimizer_options"],
-        precision=computed.name,
+        precision=_one_of("precision", settings["precision"], _PRECISIONS),
         checkpointing=settings["checkpointing"],
         gradient_accumulation_steps=_at_least_1("gradient_accumulation_steps", settings["gradient_accumulation_steps"]),
         is_training=mode == "train",

@@ -161,6 +161,13 @@ def test_a_card_without_bf16_computes_in_fp16():
     assert any("compute capability 8.0" in note for note in estimate.notes)
 
 
+def test_changing_to_a_format_that_the_card_lacks_says_so_too():
+    """An estimate that is made again with another format asks the card as well."""
+    changed = estimate_memory("mlp", gpu="T4").again(precision="bf16")
+    assert changed.precision == "fp16"
+    assert any("compute capability 8.0" in note for note in changed.notes)
+
+
 def test_the_range_never_lies_below_what_is_in_use():
     """Reserved memory holds the allocated: the least expected is at least the allocated peak."""
     estimate = estimate_memory(lambda: nn.Linear(5000, 5000, bias=False), torch.empty(4, 5000), mode="inference")
