@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from bigmodel_lab.errors import ConfigError
@@ -18,16 +16,7 @@ from bigmodel_lab.memory.timeline import (
     largest_table,
     timeline,
 )
-from tests.memory.traces import MIB, Writer, training_trace
-
-
-@dataclass
-class Given:
-    """Amounts that a test makes up."""
-
-    allocated: tuple[int, ...]
-    reserved: tuple[int, ...]
-    stopped_at: int | None = None
+from tests.memory.traces import MIB, Given, Writer, training_trace
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from hypothesis import strategies as st
 
 from bigmodel_lab.memory.requests import CATEGORIES, Allocation, Mark, RequestTrace
 
 KIB, MIB = 2**10, 2**20
+
+
+@dataclass
+class Given:
+    """Amounts that a test makes up."""
+
+    allocated: tuple[int, ...]
+    reserved: tuple[int, ...]
+    stopped_at: int | None = None
 
 
 class Writer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
@@ -17,18 +16,9 @@ from bigmodel_lab.memory.timeline import timeline
 from bigmodel_lab.units import format_bytes
 from bigmodel_lab.widgets._memory_timeline import _PLOT, _apart, draw_timeline
 from tests.memory.snapshots import snapshot_of
-from tests.memory.traces import MIB, training_trace
+from tests.memory.traces import MIB, Given, training_trace
 
 GROUND = _PLOT.top + _PLOT.height
-
-
-@dataclass
-class Given:
-    """Amounts that a test makes up."""
-
-    allocated: tuple[int, ...]
-    reserved: tuple[int, ...]
-    stopped_at: int | None = None
 
 
 @pytest.fixture(scope="module")
