@@ -83,9 +83,10 @@ class Ledger:
             torch.OutOfMemoryError: It does not fit.
         """
         with self.lock:
+            address, number = self._serve(asked)  # first: what is refused must not be watched, it may die at any time
             charge = Charge(storage, self._bury)
             charge.key, charge.size = id(storage), size
-            charge.address, charge.number = self._serve(asked)
+            charge.address, charge.number = address, number
             self._charges[charge.key] = charge
 
     def resize(self, charge: Charge, storage: UntypedStorage) -> None:

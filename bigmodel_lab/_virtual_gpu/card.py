@@ -220,6 +220,11 @@ class VirtualGpu:
         return self._look().peak_reserved_bytes
 
     @property
+    def expandable_segments(self) -> bool:
+        """Segments of its allocator grow."""
+        return self._allocator.settings.expandable_segments
+
+    @property
     def process_device_bytes(self) -> int:
         """What this process holds of the card: the CUDA context and what is reserved."""
         return self.card.context_bytes + self.reserved_bytes
@@ -263,6 +268,21 @@ class VirtualGpu:
         allocator = self._look()
         with self._ledger.lock:
             allocator.empty_cache()
+
+    def reset_peaks(self) -> None:
+        """Peaks count from here, as after ``torch.cuda.reset_peak_memory_stats``."""
+        allocator = self._look()
+        with self._ledger.lock:
+            allocator.reset_peaks()
+
+    def set_memory_fraction(self, share: float) -> None:
+        """This process may hold this share of the card at most, as after ``torch.cuda.set_per_process_memory_fraction``.
+
+        Args:
+            share: From 0 to 1; 1 takes the limit away.
+        """
+        with self._ledger.lock:
+            self._allocator.set_memory_fraction(share)
 
     def __repr__(self) -> str:
         return text(

@@ -28,6 +28,7 @@ from bigmodel_lab.training import (
     TrainConfig,
     Trainer,
 )
+from bigmodel_lab.training.device_memory import DeviceMemory
 
 
 def fit(
@@ -161,13 +162,13 @@ def prepare(
         trainer: What makes the trainer, with the arguments of :class:`~bigmodel_lab.training.Trainer`.
     """
     config = config_for(model, settings)
-    place = place_for(config.device)
+    place = place_for(config.device, expandable_segments=config.expandable_segments)
     loaded = load_for(model, data, config)
     folder = Path(runs_dir) if runs_dir is not None else None
     log = RunLog.create(name or name_of(model), folder, place.facts, place.origin)
     with FailureRecorded(log):
         kept = Checkpoints(log, _recipe(card_of(model), data, loss), config.checkpoint)
-        parts = TrainerParts(config, log, place.choice, loss, kept.observers(observers))
+        parts = TrainerParts(config, log, place.choice, loss, kept.observers(observers), place.memory)
         with place.in_use():
             made = make_trainer(model, loaded, parts, trainer)
             place.take(made)
@@ -204,6 +205,8 @@ class TrainerParts:
     """The person's own."""
     observers: Sequence[EpochObserver] = ()
     """Asked after each epoch."""
+    memory: DeviceMemory | None = None
+    """Of the device; None asks PyTorch."""
 
 
 def make_trainer(
@@ -228,6 +231,7 @@ def make_trainer(
         documented_loss=card.loss if card else None,
         name=name_of(model),
         observers=parts.observers,
+        memory=parts.memory,
     )
 
 

@@ -72,7 +72,7 @@ class MemoryEstimate(estimate.MemoryEstimate):
         """
         from bigmodel_lab.widgets._estimate_view import EstimateView
 
-        return EstimateView(self, _AtOnce(self), checkpointing=self.plan.checkpointing, cards=cards)
+        return EstimateView(self, _AtOnce(self), checkpointing=bool(self.plan.checkpointing), cards=cards)
 
     def again(self, **changes: Any) -> MemoryEstimate:
         """The same estimate with something changed.
@@ -115,7 +115,7 @@ class _AtOnce:
 
     def __init__(self, estimate: MemoryEstimate) -> None:
         self._first = estimate
-        self._traced = {(estimate.precision, estimate.plan.checkpointing): estimate}
+        self._traced = {(estimate.precision, bool(estimate.plan.checkpointing)): estimate}
 
     def __call__(self, *, micro_batch_size: int, precision: str, checkpointing: bool) -> MemoryEstimate:
         chosen = (precision, checkpointing)

@@ -87,10 +87,10 @@ def resume(
     _check_loss(recipe, loss)
     loaded = load_for(named, _source(recipe, data), config)
     _check_same(checkpoint, loaded)
-    place = place_for(config.device)
+    place = place_for(config.device, expandable_segments=config.expandable_segments)
     with _going_on(checkpoint) as log:
         kept = Checkpoints(log, recipe, config.checkpoint)
-        parts = TrainerParts(config, log, place.choice, loss, kept.observers(observers))
+        parts = TrainerParts(config, log, place.choice, loss, kept.observers(observers), place.memory)
         if place.gpu is not None:
             log.update_header(origin=place.origin, **place.facts)
         with place.in_use():

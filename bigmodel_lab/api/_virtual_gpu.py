@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from bigmodel_lab._virtual_gpu import VirtualGpu
+from bigmodel_lab._virtual_gpu.device_memory import VirtualMemory
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card
 from bigmodel_lab.training import DeviceChoice, Trainer, choose_device
+from bigmodel_lab.training.device_memory import DeviceMemory, memory_of
 from bigmodel_lab.units import format_bytes
 
 _PREFIX = "virtual:"
@@ -73,6 +75,11 @@ class Place:
         facts = {"name": card.name, "total_bytes": card.total_bytes, "context_bytes": card.context_bytes}
         return {"virtual_gpu": facts}
 
+    @property
+    def memory(self) -> DeviceMemory:
+        """Of the device, real or simulated."""
+        return memory_of(self.choice.device) if self.gpu is None else VirtualMemory(self.gpu)
+
     def in_use(self) -> AbstractContextManager[object]:
         """What the block does is charged to the card."""
         return nullcontext() if self.gpu is None else self.gpu
@@ -88,11 +95,12 @@ class Place:
             self.gpu.adopt(trainer.model, trainer.optimizer, [(split.x, split.y) for split in splits])
 
 
-def place_for(request: str) -> Place:
+def place_for(request: str, *, expandable_segments: bool = False) -> Place:
     """Where to compute.
 
     Args:
         request: As for :func:`bigmodel_lab.training.choose_device`, or ``"virtual:"`` before a card or a size.
+        expandable_segments: Of a simulated card's allocator, which has them from the beginning or never.
 
     Raises:
         ConfigError: The device does not exist here.
@@ -103,11 +111,12 @@ def place_for(request: str) -> Place:
     """
     if not request.startswith(_PREFIX):
         return Place(choose_device(request))
-    gpu = VirtualGpu(request.removeprefix(_PREFIX))
+    settings = "expandable_segments:True" if expandable_segments else ""
+    gpu = VirtualGpu(request.removeprefix(_PREFIX), alloc_conf=settings)
     reason = text(
         "device.virtual",
         "The CPU; the memory of a {name} ({total}) is simulated.",
         name=gpu.card.name,
         total=format_bytes(gpu.card.total_bytes),
     )
-    return Place(DeviceChoice("cpu", reason), gpu)
+    return Place(DeviceChoice("cpu", reason, capability=gpu.card.capability), gpu)

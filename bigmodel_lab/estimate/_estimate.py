@@ -145,7 +145,15 @@ class MemoryEstimate:
         Raises:
             ConfigError: No card is given and none was given before.
         """
-        return largest_that_fits(self.plan, self._card(gpu).usable_bytes(others_bytes), self.settings)
+        return self.max_micro_batch_in(self._card(gpu).usable_bytes(others_bytes))
+
+    def max_micro_batch_in(self, capacity_bytes: int) -> int:
+        """As :meth:`max_micro_batch_size`, for a given memory.
+
+        Args:
+            capacity_bytes: What the caching allocator can get from the driver in all.
+        """
+        return largest_that_fits(self.plan, capacity_bytes, self.settings)
 
     def loading(self, way: str = "from_pretrained") -> LoadingPeak:
         """The peak while the weights are loaded, on the card and on the host.
@@ -163,7 +171,7 @@ class MemoryEstimate:
 
         Args:
             changes: ``micro_batch_size``, ``precision``, ``checkpointing``, ``optimizer`` or ``gradient_accumulation_steps``, as
-                :func:`bigmodel_lab.estimate_memory` takes them.
+                :func:`bigmodel_lab.estimate_memory` takes them; any other field of the plan.
         """
         return estimate_of(replace(self.plan, **changes), self.card, self.settings)
 

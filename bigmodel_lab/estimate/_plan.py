@@ -9,17 +9,18 @@ from typing import Any, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
 
 from bigmodel_lab.estimate._batch import resized, samples_of
-from bigmodel_lab.estimate._checkpointing import checkpoint_blocks
 from bigmodel_lab.estimate._source import ModelSource
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.models import HandWritten
 from bigmodel_lab.trace import STEPS, Prepared, Target, trace_steps
+from bigmodel_lab.training.checkpointing import EVERY_BLOCK, checkpoint_modules
 from bigmodel_lab.training.objectives import Objective
 from bigmodel_lab.training.optimizers import make_optimizer
-from bigmodel_lab.training.precision import Arithmetic, AutocastArithmetic, ScaledArithmetic
+from bigmodel_lab.training.precision import Arithmetic, AutocastArithmetic, OffloadedArithmetic, ScaledArithmetic
 from bigmodel_lab.training.step import Task, training_step
 
 Step: TypeAlias = Callable[[nn.Module, Any], Tensor]
@@ -47,8 +48,10 @@ class Plan:
     """Keywords of the named optimizer."""
     precision: str = "fp32"
     """``"fp32"``, ``"tf32"``, ``"bf16"`` or ``"fp16"``."""
-    checkpointing: bool = False
-    """Activations of repeated blocks are recomputed in the backward pass."""
+    checkpointing: bool | tuple[str, ...] = False
+    """Activations of repeated blocks, or of the modules of these names, are recomputed in the backward pass."""
+    offload: bool = False
+    """What the backward pass needs waits on the host."""
     gradient_accumulation_steps: int = 1
     """Micro-batches of one optimizer step."""
     is_training: bool = True
@@ -64,7 +67,8 @@ class Plan:
         """Requests of two optimizer steps; without training, of one pass."""
         notes = list(self.notes)
         model = self.model()
-        if self.checkpointing and not checkpoint_blocks(model):
+        names = EVERY_BLOCK if self.checkpointing is True else self.checkpointing or ()
+        if names and not checkpoint_modules(model, names):
             notes.append(
                 text(
                     "estimate.no_blocks", "The model repeats no blocks: activation checkpointing changes nothing here."
@@ -97,6 +101,8 @@ class Plan:
 
     def _task(self, model: nn.Module) -> Task:
         arithmetic = _arithmetic(self.precision)
+        if self.offload:
+            arithmetic = OffloadedArithmetic(arithmetic, save_on_cpu)
         if isinstance(self.step, Objective):
             by_hand = model if isinstance(model, HandWritten) else None
             return Task(model, self.step.loss, self.step.count_correct, arithmetic, by_hand)

@@ -22,7 +22,7 @@ class Growth:
         """
         self._memory, self._pools, self._settings = memory, pools, settings
         self._expandable = settings.expandable_segments
-        self.allowed_bytes = self._share_of(memory.driver.total_bytes)
+        self.allowed_bytes = self._share_of(settings.per_process_memory_fraction)
         """What this process may reserve; None where no fraction is set."""
         self.collects = self.allowed_bytes is not None and settings.garbage_collection_threshold > 0
         """Whether old segments are given back before the memory is full."""
@@ -60,8 +60,16 @@ class Growth:
     def _release_oversize(self, cache: Cache, rounded: int) -> bool:
         return release_oversize(self._memory, cache, rounded, self._settings.max_split_bytes)
 
-    def _share_of(self, total: int | None) -> int | None:
-        fraction = self._settings.per_process_memory_fraction
+    def limit(self, fraction: float) -> None:
+        """This process may reserve this share of the card from now on; 1 is no limit.
+
+        Raises:
+            ConfigError: The card's size is not known.
+        """
+        self.allowed_bytes = self._share_of(fraction)
+
+    def _share_of(self, fraction: float) -> int | None:
+        total = self._memory.driver.total_bytes
         if fraction == 1:
             return None
         if total is None:

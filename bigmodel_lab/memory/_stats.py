@@ -34,6 +34,10 @@ class Counter:
             if current > self.peak:
                 self.peak = current
 
+    def reset_peak(self) -> None:
+        """The present value is the highest from here."""
+        self.peak = self.current
+
     def history(self) -> History:
         """With what was taken away."""
         return self.current, self.peak, self.added, self.added - self.current
@@ -139,6 +143,20 @@ class Stats:
             pool.peaks.note_active(blocks, taken)
             count, size = count + blocks, size + taken
         self.peaks.note_active(count, size)
+
+    def reset_peaks(self) -> None:
+        """The present values are the highest from here (``resetPeakStats``)."""
+        self.peaks = Peaks()
+        for pool in (self.small, self.large):
+            pool.peaks = Peaks()
+            pool.peaks.inactive, pool.peaks.inactive_bytes = pool.inactive, pool.inactive_bytes
+            pool.segments.reset_peak()
+            pool.reserved.reset_peak()
+            self.peaks.inactive += pool.inactive
+            self.peaks.inactive_bytes += pool.inactive_bytes
+        for counter in (self.segments, self.reserved, self.oversize_allocations, self.oversize_segments):
+            counter.reset_peak()
+        self.note_peaks()
 
     def change_inactive(self, pool: PoolStats, blocks: int, size: int) -> None:
         """Free pieces of segments that are in use elsewhere: so many more, so many bytes more."""

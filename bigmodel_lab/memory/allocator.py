@@ -169,6 +169,29 @@ class CachingAllocator:
             self.complete_free(address)
         self._growth.release_cached()
 
+    def reset_peaks(self) -> None:
+        """Peaks count from here (``torch.cuda.reset_peak_memory_stats``).
+
+        >>> card = CachingAllocator()
+        >>> card.free(card.allocate(1024))
+        >>> card.reset_peaks()
+        >>> card.peak_allocated_bytes
+        0
+        """
+        self._note_peaks()
+        self._stats.reset_peaks()
+
+    def set_memory_fraction(self, share: float) -> None:
+        """Requests from now on may reserve this share of the card at most (``set_per_process_memory_fraction``).
+
+        Args:
+            share: From 0 to 1; 1 takes the limit away.
+
+        Raises:
+            ConfigError: The card has no size.
+        """
+        self._growth.limit(share)
+
     def release_private_pool(self, private_pool: int) -> None:
         """The CUDA graph of this private pool is gone: its free memory may go back to the driver.
 

@@ -50,8 +50,8 @@ class Mailbox:
         """Something waits to be taken: the only thing that the loop reads at each step."""
         self.inbound: str | None = None
         """Which channel has proved that it gets through while the loop is busy; None: none yet."""
-        self.answers: dict[str, Callable[[], object]] = {}
-        """What the loop does at a command that changes nothing in its course, e.g. ``"checkpoint"``, by its name."""
+        self.answers: dict[str, Callable[[Command], object]] = {}
+        """What the loop does at a command that neither pauses nor ends it, e.g. ``"checkpoint"``, by its name."""
         self._on_take = on_take
         self._commands: deque[Command] = deque()
         self._jobs: deque[Callable[[], object]] = deque()

@@ -65,7 +65,7 @@ class Checkpoints:
     def attach(self, trainer: Trainer, log: RunLog) -> None:
         """From now on the command ``checkpoint`` is obeyed in this log: it writes ``last``."""
         self._log = log
-        log.mailbox.answers["checkpoint"] = lambda: self._keep_now(trainer, "last")
+        log.mailbox.answers["checkpoint"] = lambda _command: self._keep_now(trainer, "last")
 
     def epoch_ended(self, trainer: Trainer, end: EpochEnd) -> str | None:
         """Keep what is asked for; never a reason to end."""

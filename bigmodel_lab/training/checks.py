@@ -101,6 +101,18 @@ def need_names(name: str, value: object) -> None:
         raise wrong(name, value, text("config.names", 'names in a tuple, e.g. ("conv*",)'))
 
 
+def need_switch(name: str, value: object) -> None:
+    """The setting is True or False.
+
+    Raises:
+        ConfigError: It is something else, e.g. a number.
+
+    >>> need_switch("compile", True)
+    """
+    if not isinstance(value, bool):
+        raise wrong(name, value, "True | False")
+
+
 def is_share(value: float) -> bool:
     """It lies from 0 to below 1.
 

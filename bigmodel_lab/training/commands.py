@@ -30,14 +30,25 @@ class Commands:
             wanted = self._pause()
         return wanted is Status.STOPPED
 
-    def _pause(self) -> Status:
+    def hold(self, until: Callable[[], bool]) -> bool:
+        """Wait as in a pause, obeying what comes, until something has happened or a stop is wanted.
+
+        Args:
+            until: Asked after each command; True goes on.
+
+        Returns:
+            False when the run shall stop.
+        """
+        return self._pause(until) is not Status.STOPPED
+
+    def _pause(self, until: Callable[[], bool] = lambda: False) -> Status:
         self._settle()
         self._log.set_status(Status.PAUSED)
         wanted = Status.PAUSED
-        while wanted is Status.PAUSED:
+        while wanted is Status.PAUSED and not until():
             self._mailbox.wait(_WAIT_S)
             wanted = self._next(wanted)
-        if wanted is Status.RUNNING:
+        if wanted is not Status.STOPPED:
             self._log.set_status(Status.RUNNING)
         return wanted
 
@@ -46,7 +57,7 @@ class Commands:
         for command in self._mailbox.take():
             if command.name in self._mailbox.answers:
                 self._settle()
-                self._mailbox.answers[command.name]()
+                self._mailbox.answers[command.name](command)
             elif command.name not in _MEANING:
                 self._log.event("ignored", name=command.name, source=command.source)
             elif state is not Status.STOPPED:

@@ -28,6 +28,8 @@ class DeviceChoice:
     """Why this one and not another, in words for a person."""
     gpu_uuid: str | None = None
     """The driver's name of the card, ``"GPU-…"`` or ``"MIG-…"``; None when it is none or not known."""
+    capability: tuple[int, int] | None = None
+    """Compute capability of a card that is simulated while the CPU computes; None of every real device."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,8 @@ def resolve_precision(requested: str, device: str, capability: tuple[int, int] |
     Args:
         requested: ``"fp32"``, ``"tf32"``, ``"bf16"`` or ``"fp16"``.
         device: A torch device such as ``"cuda:0"`` or ``"cpu"``.
-        capability: Compute capability of the card, e.g. ``(7, 5)``; None asks torch, on CUDA only.
+        capability: Compute capability of the card, e.g. ``(7, 5)``, also of one that is simulated while the CPU
+            computes; None asks torch, on CUDA only.
 
     >>> chosen = resolve_precision("fp16", "cpu")
     >>> chosen.name, chosen.reason
@@ -47,7 +48,7 @@ def resolve_precision(requested: str, device: str, capability: tuple[int, int] |
     kind = torch.device(device).type
     if requested == "fp32":
         return Precision(requested, requested, text("precision.as_asked", "As asked for."))
-    if kind != "cuda":
+    if kind != "cuda" and capability is None:
         reason = text(
             "precision.cuda_only",
             "{requested} was asked for, but mixed precision runs on CUDA only; {device} computes in fp32.",
@@ -102,6 +103,9 @@ class Arithmetic:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state` gave."""
 
+    def start_over(self) -> None:
+        """A step was broken off: forget how far it had come."""
+
 
 class AutocastArithmetic(Arithmetic):
     """bf16: the forward pass in 16 bits where that is safe, weights in fp32."""
@@ -123,6 +127,7 @@ class ScaledArithmetic(AutocastArithmetic):
 
     def __init__(self, device_type: str, dtype: torch.dtype = torch.float16) -> None:
         super().__init__(device_type, dtype)
+        self._device_type = device_type
         self.scaler = torch.amp.GradScaler(device_type)
 
     def backward(self, loss: Tensor) -> None:
@@ -142,6 +147,48 @@ class ScaledArithmetic(AutocastArithmetic):
         """Take over scale and how long it has held."""
         self.scaler.load_state_dict(dict(state))
 
+    def start_over(self) -> None:
+        """A scaler that was stopped between unscaling and stepping refuses the next step; a new one does not."""
+        learned = self.state()
+        self.scaler = torch.amp.GradScaler(self._device_type)
+        self.load_state(learned)
+
+
+class OffloadedArithmetic(Arithmetic):
+    """Another arithmetic, while what the backward pass needs waits in main memory."""
+
+    def __init__(self, inner: Arithmetic, offload: Callable[[], AbstractContextManager[object]]) -> None:
+        """Args: ``offload`` makes what surrounds each forward pass, e.g. ``torch.autograd.graph.save_on_cpu``."""
+        self.inner = inner
+        """How it computes."""
+        self._offload = offload
+
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """Surrounds the forward pass; what is computed outside of autograd goes nowhere."""
+        with self.inner.forward(), self._offload():
+            yield
+
+    def backward(self, loss: Tensor) -> None:
+        """As the other does."""
+        self.inner.backward(loss)
+
+    def update(self, optimizer: torch.optim.Optimizer) -> None:
+        """As the other does."""
+        self.inner.update(optimizer)
+
+    def state(self) -> dict[str, Any]:
+        """Of the other."""
+        return self.inner.state()
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Into the other."""
+        self.inner.load_state(state)
+
+    def start_over(self) -> None:
+        """As the other does."""
+        self.inner.start_over()
+
 
 def arithmetic_of(precision: Precision, device: str) -> Arithmetic:
     """The arithmetic of a step in this number format.
@@ -157,18 +204,51 @@ def arithmetic_of(precision: Precision, device: str) -> Arithmetic:
     return Arithmetic()
 
 
+class MatmulPrecision:
+    """TF32 for matrix products where it was chosen; the person's setting is kept and comes back.
+
+    >>> before = torch.get_float32_matmul_precision()
+    >>> products = MatmulPrecision()
+    >>> products.use(Precision("tf32", "tf32", "As asked for."), "cuda:0")
+    >>> torch.get_float32_matmul_precision()
+    'high'
+    >>> products.restore()
+    >>> torch.get_float32_matmul_precision() == before
+    True
+    """
+
+    def __init__(self) -> None:
+        self._persons: str | None = None
+
+    def use(self, precision: Precision, device: str) -> None:
+        """Products of the whole process in this format, on a CUDA device.
+
+        Args:
+            precision: Of the run.
+            device: Where it computes; a CPU that stands for a card has no TF32.
+        """
+        if precision.name != "tf32" or torch.device(device).type != "cuda":
+            self.restore()
+        elif self._persons is None:
+            self._persons = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("high")
+
+    def restore(self) -> None:
+        """As the person had it."""
+        if self._persons is not None:
+            torch.set_float32_matmul_precision(self._persons)
+            self._persons = None
+
+
 @contextmanager
-def matmul_precision(precision: Precision) -> Iterator[None]:
-    """TF32 for matrix products where it was chosen; the person's setting is restored afterwards."""
-    if precision.name != "tf32":
-        yield
-        return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
+def matmul_precision(precision: Precision, device: str = "cuda") -> Iterator[None]:
+    """TF32 for matrix products of the block where it was chosen; the person's setting comes back afterwards."""
+    products = MatmulPrecision()
+    products.use(precision, device)
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
+        products.restore()
 
 
 _NOTHING = nullcontext()

@@ -64,6 +64,12 @@ class Randomness:
         """Go on with the numbers that :meth:`state` gave; not while in use."""
         self._own = {kind: saved.clone() for kind, saved in state.items()}
 
+    def put(self, state: Mapping[str, Tensor]) -> None:
+        """Go on with the numbers that :meth:`state` gave, also while in use."""
+        self.load_state(state)
+        if self._active:
+            self._write(self._own)
+
     def _fresh(self, kind: str, seed: int) -> Tensor:
         device = self._device if kind == self._device.type else kind
         return torch.Generator(device=device).manual_seed(seed).get_state()

@@ -93,6 +93,14 @@ class Schedule:
         if self._by_loss is not None and self._made >= self._warmup_steps:
             self._by_loss.step(math.nan if validation_loss is None else validation_loss)
 
+    def scale(self, factor: float) -> None:
+        """Every learning rate that is still to come, times this factor; the optimizer's own are scaled beside it."""
+        self._starts = [start * factor for start in self._starts]
+        for name in ("base_lrs", "min_lrs", "_last_lr"):  # what the classes of torch keep beside the optimizer
+            rates = getattr(self._scheduler, name, None)
+            if rates is not None:
+                setattr(self._scheduler, name, [float(rate) * factor for rate in rates])
+
     def state(self) -> dict[str, Any]:
         """What it needs to go on, as plain values; the optimizer's own state holds the learning rate."""
         own = None if self._scheduler is None else dict(self._scheduler.state_dict())

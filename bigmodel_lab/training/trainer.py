@@ -6,8 +6,8 @@ meanwhile reaches it through the mailbox, of which it reads one flag a step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from math import isnan
 from time import monotonic_ns
 from typing import Any, Protocol
@@ -15,32 +15,25 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from bigmodel_lab.data import Batches, Data, Split, check_not_empty, epoch_order
-from bigmodel_lab.errors import UnknownNameError
-from bigmodel_lab.i18n import text
-from bigmodel_lab.models import HandWritten
+from bigmodel_lab.data import Batches, Data
 from bigmodel_lab.runlog import RunLog, Status
-from bigmodel_lab.training.augment import TrainingBatches, augmented
+from bigmodel_lab.training.changing import changes, check_change
 from bigmodel_lab.training.commands import Commands
 from bigmodel_lab.training.config import TrainConfig
 from bigmodel_lab.training.device import DeviceChoice
-from bigmodel_lab.training.dropout import dropping
+from bigmodel_lab.training.device_memory import DeviceMemory
 from bigmodel_lab.training.early_stopping import EarlyStopping
 from bigmodel_lab.training.ending import RecordedEnd
-from bigmodel_lab.training.evaluate import Evaluation, evaluate, evaluating
-from bigmodel_lab.training.freezing import freeze, hold_frozen_norms
-from bigmodel_lab.training.objectives import Objective
+from bigmodel_lab.training.evaluate import Evaluation, evaluate
+from bigmodel_lab.training.freezing import hold_frozen_norms
 from bigmodel_lab.training.observers import BestEpoch, EpochEnd, load_states, states_of
-from bigmodel_lab.training.optimizers import make_optimizer
-from bigmodel_lab.training.penalties import penalty_of
-from bigmodel_lab.training.precision import Precision, arithmetic_of, matmul_precision, resolve_precision
-from bigmodel_lab.training.probe import probe
-from bigmodel_lab.training.randomness import Randomness
+from bigmodel_lab.training.out_of_memory import forget_failure, is_out_of_memory
 from bigmodel_lab.training.readings import Readings, readings_for
 from bigmodel_lab.training.recorder import RATE_KEYS, Recorder
-from bigmodel_lab.training.schedules import make_schedule
-from bigmodel_lab.training.step import LossFunction, Task, training_step
-from bigmodel_lab.training.suitability import check_settings, check_single_sample
+from bigmodel_lab.training.recovery import Guard, Recovery
+from bigmodel_lab.training.safe_steps import RolledBack, SafeSteps
+from bigmodel_lab.training.step import LossFunction
+from bigmodel_lab.training.stepper import Stepper
 
 __all__ = ["EpochEnd", "EpochObserver", "Trainer"]
 
@@ -59,7 +52,7 @@ class EpochObserver(Protocol):
         """
 
 
-class Trainer:
+class Trainer(Stepper):
     """Trains one model on one set of data, and can stop and go on.
 
     >>> from bigmodel_lab.data import load_data
@@ -86,6 +79,7 @@ class Trainer:
         documented_loss: LossFunction | None = None,
         name: str | None = None,
         observers: Sequence[EpochObserver] = (),
+        memory: DeviceMemory | None = None,
     ) -> None:
         """Move model and data to the device and check that they go together; nothing is trained yet.
 
@@ -99,6 +93,7 @@ class Trainer:
             documented_loss: The same of a documented model.
             name: What the model is called; None takes its class.
             observers: Asked after each epoch, in this order.
+            memory: Of the device; None asks PyTorch.
 
         Raises:
             DataError: The data is empty, or does not suit the model.
@@ -106,74 +101,26 @@ class Trainer:
                 the data or the device.
             UnknownNameError: ``freeze`` names a parameter that the model has not.
         """
-        check_not_empty("training", data.train)
-        self.config = config
-        self.model = model.to(device.device)
-        self.steps_made = 0
-        self._device = device
-        self._name = name or type(model).__name__
-        self._randomness = Randomness(config.seed, device.device)
-        self._precision = resolve_precision(config.precision, device.device)
-        arithmetic = arithmetic_of(self._precision, device.device)
-        check_settings(config, model, data, self._precision)
-        if config.freeze:
-            freeze(model, *config.freeze)
-        with self._randomness.borrowed():
-            fit = probe(model, data, device.device, arithmetic, own_loss=loss, documented_loss=documented_loss)
-        check_single_sample(config, len(data.train), fit.needs_two)
-        self.data = fit.data
-        self._objective = fit.objective
-        early = () if config.early_stopping is None else (EarlyStopping(config.early_stopping),)
-        self._observers: Sequence[EpochObserver] = (*early, *observers)
+        super().__init__(
+            model,
+            data,
+            config,
+            device=device,
+            loss=loss,
+            documented_loss=documented_loss,
+            name=name,
+            memory=memory,
+        )
+        self._given_observers = tuple(observers)
+        self._recovery: Recovery | None = None
+        self._safe: SafeSteps | None = None
         self._best = BestEpoch()
-        by_hand = model if isinstance(model, HandWritten) else None
-        penalty = penalty_of(model, config.l1, config.l2)
-        self._task = Task(model, fit.objective.loss, fit.objective.count_correct, arithmetic, by_hand, penalty)
-        self.optimizer = make_optimizer(
-            config.optimizer, model.parameters(), config.learning_rate, config.optimizer_options
-        )
-        batches = Batches.of(self.data, "train", device.device)
-        self._train: TrainingBatches = augmented(batches, config.augment, self.data)
         self._validation = Batches.of(self.data, "validation", device.device)
-        self._schedule = make_schedule(
-            config.schedule,
-            config.schedule_options,
-            self.optimizer,
-            steps=self.total_steps,
-            warmup_steps=config.warmup_steps,
-        )
         self.attach(log)
 
-    @property
-    def name(self) -> str:
-        """What the model is called."""
-        return self._name
-
-    @property
-    def device(self) -> str:
-        """Where it computes, as PyTorch writes it."""
-        return self._device.device
-
-    @property
-    def precision(self) -> Precision:
-        """The number format it computes in, and why."""
-        return self._precision
-
-    @property
-    def objective(self) -> Objective:
-        """How the model's output is judged."""
-        return self._objective
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in one pass over the training data; the last may have fewer samples."""
-        return -(-len(self._train) // self.config.effective_batch_size)
-
-    @property
-    def total_steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        planned = self.config.epochs * self.steps_per_epoch
-        return planned if self.config.max_steps is None else min(planned, self.config.max_steps)
+    def recover_by(self, recovery: Recovery | None) -> None:
+        """Who decides when a step runs out of memory, from the next :meth:`run` on; None ends the run."""
+        self._recovery = recovery
 
     def attach(self, log: RunLog) -> None:
         """Record into this log from now on, e.g. into the reopened one of a stopped run."""
@@ -211,6 +158,8 @@ class Trainer:
         Raises:
             NonFiniteLossError: The loss became NaN or infinite.
         """
+        guard = None if self._recovery is None else Guard(self._log, self.memory, self._recovery)
+        self._safe = None if guard is None else SafeSteps(self, guard)
         with RecordedEnd(self._log, self._readings) as end, self._computing(), torch.enable_grad():
             self._announce()
             if not self.model.training:  # parts that the person froze by .eval() are left so
@@ -237,28 +186,6 @@ class Trainer:
         hits = None if self._objective.unknown_accuracy else correct.item()
         return Evaluation(loss.item(), None if hits is None else hits / len(part), len(part))
 
-    def part(self, split: str) -> Split:
-        """A part of the data that has samples.
-
-        Args:
-            split: ``"test"``, ``"validation"`` or ``"train"``.
-
-        Raises:
-            UnknownNameError: There is no such part.
-            EmptyDataError: It has no samples.
-        """
-        if split not in self.data.splits:
-            raise UnknownNameError(text("split.kind", "part of the data"), split, self.data.splits)
-        part = self.data.splits[split]
-        check_not_empty(split, part)
-        return part
-
-    @contextmanager
-    def judging(self) -> Iterator[Task]:
-        """The task in evaluation mode and in the run's number format; random numbers drawn leave no trace."""
-        with self._randomness.borrowed(), matmul_precision(self._precision), evaluating(self.model):
-            yield self._task
-
     def state(self) -> dict[str, Any]:
         """Everything that a later process needs to go on to the bit: tensors and plain values only.
 
@@ -269,13 +196,9 @@ class Trainer:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "arithmetic": self._task.arithmetic.state(),
+            "arithmetic": self._arrangement.arithmetic.state(),
             "randomness": self._randomness.state(),
-            "steps_made": self.steps_made,
-            "epoch_sums": self._recorder.sums,
-            "schedule": self._schedule.state() if self._schedule else {},
-            "best_epoch": self._best.known,
-            "observers": states_of(self._observers),
+            **self.position(),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -286,28 +209,68 @@ class Trainer:
         """
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self._task.arithmetic.load_state(state["arithmetic"])
+        self._arrangement.arithmetic.load_state(state["arithmetic"])
         self._randomness.load_state(state["randomness"])
-        self.steps_made = int(state["steps_made"])
-        self._recorder.sums = tuple(state["epoch_sums"])
-        if self._schedule:
-            self._schedule.load_state(state["schedule"])
-        self._best.known = state["best_epoch"]
-        load_states(self._observers, state["observers"])
+        self.go_to(state)
 
-    @contextmanager
-    def _computing(self) -> Iterator[None]:
-        """The run's random numbers, number format and dropout are in force; the person's return afterwards."""
-        with (
-            self._randomness.in_use(),
-            matmul_precision(self._precision),
-            dropping(self.model, self.config.dropout),
-        ):
-            yield
+    def position(self) -> dict[str, Any]:
+        """Where the run stands, as plain values: the part of :meth:`state` without tensors."""
+        return {
+            "steps_made": self.steps_made,
+            "epoch_sums": self._recorder.sums,
+            "schedule": self._schedule.state() if self._schedule else {},
+            "best_epoch": self._best.known,
+            "observers": states_of(self._observers()),
+        }
+
+    def go_to(self, position: Mapping[str, Any]) -> None:
+        """Stand where :meth:`position` was asked for."""
+        self.steps_made = int(position["steps_made"])
+        self._recorder.sums = tuple(position["epoch_sums"])
+        if self._schedule:
+            self._schedule.load_state(position["schedule"])
+        self._best.known = position["best_epoch"]
+        load_states(self._observers(), position["observers"])
+
+    def hold(self, until: Callable[[], bool]) -> bool:
+        """Wait between two steps as in a pause, until something has happened.
+
+        Args:
+            until: Asked after each command that was obeyed; True goes on.
+
+        Returns:
+            False when a stop is wanted.
+        """
+        return self._commands.hold(until)
+
+    def change(self, config: TrainConfig) -> None:
+        """Go on with other settings, between two steps. Weights, optimizer, random numbers and place in the data stay.
+
+        Args:
+            config: As many samples behind each optimizer step as before; see
+                :data:`bigmodel_lab.training.changing.CHANGEABLE` for what may differ.
+
+        Raises:
+            ConfigError: Something differs that only a new run can have, or the device cannot do it now.
+            UnknownNameError: ``activation_checkpointing`` names a module that the model has not.
+        """
+        check_change(self.config, config)
+        was, new = changes(config, self.config), changes(self.config, config)
+        self.switch(config)
+        self._log.event("changed", was=_plain(was), now=_plain(new))
+        self._log.update_header(config=config.facts)
+
+    def _observers(self) -> tuple[EpochObserver, ...]:
+        patience = self.config.early_stopping
+        return self._given_observers if patience is None else (EarlyStopping(patience), *self._given_observers)
 
     def _all_epochs(self) -> Status:
         while self.steps_made < self.total_steps:
-            if not self._epoch():
+            try:
+                stopped = not self._epoch()
+            except RolledBack:
+                continue
+            if stopped:
                 return Status.STOPPED
             reason = self._end_epoch()
             if reason is not None:
@@ -318,21 +281,21 @@ class Trainer:
 
     def _epoch(self) -> bool:
         """The steps that are left of the present epoch; False when a stop is wanted before its end."""
-        task, optimizer, take = self._task, self.optimizer, self._train.take
         mailbox, readings, scheduled = self._log.mailbox, self._readings, self._schedule is not None
-        micro = self.config.micro_batch_size
+        make = self.make_step
+        if self._safe is not None:
+            self._safe.begin_epoch()
+            make = self._safe.make
         readings.start_clock()
         for indices in self._indices_left():
             if mailbox.flag:
                 if self._commands.stop_wanted():
                     return False
                 readings.start_clock()
-            samples = indices.shape[0]
-            parts = (indices,) if samples <= micro else torch.split(indices, micro)
-            loss, correct = training_step(task, optimizer, map(take, parts), samples)
+            loss, correct = make(indices)
             step = self.steps_made
             self.steps_made = step + 1
-            readings.step(step, samples, loss, correct)
+            readings.step(step, indices.shape[0], loss, correct)
             if scheduled:
                 self._follow_schedule(step)
         return True
@@ -344,13 +307,6 @@ class Trainer:
         self._rates.append(step, monotonic_ns(), (self._schedule.learning_rate,))
         self._schedule.step_made()
 
-    def _indices_left(self) -> tuple[Tensor, ...]:
-        """The samples of each step that is left of the present epoch."""
-        epoch, made = divmod(self.steps_made, self.steps_per_epoch)
-        order = epoch_order(len(self._train), self.config.seed, epoch).to(self._device.device)
-        steps = torch.split(order, self.config.effective_batch_size)
-        return steps[made : made + self.total_steps - self.steps_made]
-
     def _end_epoch(self) -> str | None:
         """Validate, and add the row of the epoch; why the run shall end now, None to go on."""
         validated = len(self._validation)
@@ -359,13 +315,14 @@ class Trainer:
         self._readings.epoch(self.steps_made - 1, validated, loss, correct)
         epoch = -(-self.steps_made // self.steps_per_epoch)
         self._log.event("epoch", epoch=epoch)
-        if not self._observers and not (self._schedule and self._schedule.follows_validation):
+        observers = self._observers()
+        if not observers and not (self._schedule and self._schedule.follows_validation):
             return None
         numbers = self._as_numbers(loss, correct, validated)
         if self._schedule:
             self._schedule.epoch_made(numbers[0])
         end = EpochEnd(epoch, self.steps_made, *numbers, self._best.after(epoch, numbers[0]))
-        reasons = [observer.epoch_ended(self, end) for observer in self._observers]
+        reasons = [observer.epoch_ended(self, end) for observer in observers]
         return next(filter(None, reasons), None)
 
     @staticmethod
@@ -375,10 +332,25 @@ class Trainer:
         return tuple(None if isnan(value) else value for value in values)  # type: ignore[return-value]
 
     def _measure(self, batches: Batches) -> tuple[Tensor, Tensor]:
-        return evaluate(self._task, batches, self.config.micro_batch_size)
+        """Loss and correct samples; where the memory does not suffice, of fewer samples at once."""
+        while True:
+            size = self.config.evaluation_batch_size or self.config.micro_batch_size
+            try:
+                return evaluate(self._arrangement.task, batches, size)
+            except (RuntimeError, MemoryError) as error:
+                if size == 1 or self.config.on_oom == "raise" or not is_out_of_memory(error):
+                    raise
+                forget_failure(error)
+            self.memory.empty_cache()
+            self.change(replace(self.config, evaluation_batch_size=-(-size // 2)))
 
     def _announce(self) -> None:
         """The log itself notes that a run started, paused, resumed or ended."""
         self._log.set_status(Status.RUNNING)
         self._log.event("device", device=self._device.device, reason=self._device.reason)
-        self._log.event("precision", **self._precision.facts)
+        self._log.event("precision", **self.precision.facts)
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As values of JSON."""
+    return {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}

@@ -191,7 +191,7 @@ def test_the_command_is_obeyed_while_the_run_is_paused(make: Callable[..., Train
     kept = Checkpoints(real_log, RECIPE, "off")
     kept.attach(trainer, real_log)
     answer = real_log.mailbox.answers["checkpoint"]
-    real_log.mailbox.answers["checkpoint"] = lambda: (answer(), real_log.mailbox.post("resume", "api"))
+    real_log.mailbox.answers["checkpoint"] = lambda command: (answer(command), real_log.mailbox.post("resume", "api"))
     trainer.run()
 
     assert names(real_log, "checkpoint") == ["last"]

@@ -43,7 +43,7 @@ def test_everything_is_in_the_log_before_a_pause_is_told(log: FakeLog):
 def test_a_command_with_an_answer_is_answered_and_not_ignored(log: FakeLog):
     """It changes nothing in the course of the run."""
     answered: list[str] = []
-    log.mailbox.answers["checkpoint"] = lambda: answered.append("kept")
+    log.mailbox.answers["checkpoint"] = lambda _command: answered.append("kept")
 
     assert not posted(log, "checkpoint", "checkpoint")
     assert answered == ["kept", "kept"]

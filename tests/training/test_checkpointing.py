@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from bigmodel_lab.estimate._checkpointing import checkpoint_blocks, repeated_blocks
+from bigmodel_lab.training.checkpointing import checkpoint_blocks, repeated_blocks
 from tests.estimate.plans import Blocks
 
 
