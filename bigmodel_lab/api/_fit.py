@@ -12,8 +12,9 @@ from typing import Any
 from torch import nn
 
 from bigmodel_lab.api._live import FailureRecorded
+from bigmodel_lab.api._tips import TipDesk
 from bigmodel_lab.api._training_run import TrainingRun
-from bigmodel_lab.api._virtual_gpu import place_for
+from bigmodel_lab.api._virtual_gpu import Place, place_for
 from bigmodel_lab.data import DATASETS, Data, load_data
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
@@ -46,6 +47,7 @@ def fit(
     loss: LossFunction | None = None,
     observers: Sequence[EpochObserver] = (),
     background: bool = False,
+    auto: bool = False,
     runs_dir: str | Path | None = None,
     name: str | None = None,
     sample_hz: float = 2.0,
@@ -73,6 +75,8 @@ def fit(
         loss: Maps (output, labels) to the mean loss; None is the cross-entropy.
         observers: Asked after each epoch, e.g. to end the run; see :class:`~bigmodel_lab.training.EpochObserver`.
         background: Train in a thread and return at once; ``run.wait()`` waits for the end.
+        auto: Apply tips by itself, those that change no arithmetic and nothing outside the run; each is measured, and
+            taken back where it does not help.
         runs_dir: Folder for the run file; None takes ``$BIGMODEL_LAB_RUNS``, else the user's data folder.
         name: Name of the run; None takes the model's.
         sample_hz: Samples of GPU and host a second, 1 … 10.
@@ -113,6 +117,7 @@ def fit(
         runs_dir=runs_dir,
         name=name,
         sample_hz=sample_hz,
+        auto=auto,
     )
     run.start(background=background)
     return run
@@ -146,6 +151,7 @@ def prepare(
     runs_dir: str | Path | None = None,
     name: str | None = None,
     sample_hz: float = 2.0,
+    auto: bool = False,
     trainer: Callable[..., Trainer] = Trainer,
 ) -> TrainingRun:
     """A run that has not started; everything that can be wrong is found here, before the first step.
@@ -159,6 +165,7 @@ def prepare(
         runs_dir: As for :func:`fit`.
         name: As for :func:`fit`.
         sample_hz: As for :func:`fit`.
+        auto: As for :func:`fit`.
         trainer: What makes the trainer, with the arguments of :class:`~bigmodel_lab.training.Trainer`.
     """
     config = config_for(model, settings)
@@ -172,7 +179,8 @@ def prepare(
         with place.in_use():
             made = make_trainer(model, loaded, parts, trainer)
             place.take(made)
-        return TrainingRun(made, log, kept, place=place, sample_hz=sample_hz)
+        tips = tips_for(made, place, documented=documented_config(model), auto=auto)
+        return TrainingRun(made, log, kept, place=place, tips=tips, sample_hz=sample_hz)
 
 
 def config_for(model: str | nn.Module, settings: Mapping[str, Any]) -> TrainConfig:
@@ -184,6 +192,31 @@ def config_for(model: str | nn.Module, settings: Mapping[str, Any]) -> TrainConf
     """
     card = card_of(model)
     return TrainConfig.from_settings(settings, card.defaults if card else None)
+
+
+def documented_config(model: str | nn.Module) -> TrainConfig | None:
+    """The settings that a documented model has of itself; None for a module."""
+    return config_for(model, {}) if isinstance(model, str) else None
+
+
+def tips_for(trainer: Trainer, place: Place, *, documented: TrainConfig | None, auto: bool = False) -> TipDesk:
+    """Where the tips of a run lie.
+
+    Args:
+        trainer: Of the run.
+        place: Where it computes.
+        documented: The settings that the model is documented with.
+        auto: As for :func:`fit`.
+    """
+    return TipDesk(
+        trainer,
+        card=place.card,
+        simulated=place.gpu is not None,
+        others_bytes=place.others_bytes,
+        other_cards=place.other_cards,
+        documented=documented,
+        auto=auto,
+    )
 
 
 def fresh(model: str | nn.Module) -> str | nn.Module:

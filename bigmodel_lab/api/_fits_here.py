@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from bigmodel_lab.errors import UnknownNameError
 from bigmodel_lab.i18n import text
-from bigmodel_lab.memory.cards import Card, card
+from bigmodel_lab.memory.cards import Card, card_at_hand
 from bigmodel_lab.memory.fits import Fit
 from bigmodel_lab.samplers import Card as CardAtHand
 from bigmodel_lab.samplers import CardTable
@@ -40,26 +39,17 @@ def fits_at_hand(reserved_range: tuple[int, int], table: CardTable) -> tuple[Fit
         reserved_range: Least and most bytes that the caching allocator is expected to hold.
         table: As :func:`bigmodel_lab.gpus` gives it.
     """
-    known = [(at_hand, _known(at_hand)) for at_hand in table.cards]
+    known = [(one, card_at_hand(one.name, one.device_total_bytes)) for one in table.cards]
     return tuple(_fit(reserved_range, at_hand, one) for at_hand, one in known if one is not None)
 
 
 def _fit(reserved_range: tuple[int, int], at_hand: CardAtHand, one: Card) -> FitHere:
-    others = _held_by_others(at_hand)
+    others = held_by_others(at_hand)
     now = None if others is None else Fit(one, reserved_range, others)
     return FitHere(at_hand.title(), Fit(one, reserved_range), now)
 
 
-def _known(at_hand: CardAtHand) -> Card | None:
-    """The card by its name, with the memory that the driver tells; a made-up one of that size where the name says nothing."""
-    total = at_hand.device_total_bytes
-    try:
-        return card(at_hand.name)
-    except UnknownNameError:
-        return None if total is None else replace(card(f"{total} B"), name=at_hand.name)
-
-
-def _held_by_others(at_hand: CardAtHand) -> int | None:
+def held_by_others(at_hand: CardAtHand) -> int | None:
     """Everything in use but what this very process holds."""
     if at_hand.device_used_bytes is None:
         return None

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from bigmodel_lab.api._fit import TrainerParts, load_for, make_trainer
+from bigmodel_lab.api._fit import TrainerParts, documented_config, load_for, make_trainer, tips_for
 from bigmodel_lab.api._run import Run
 from bigmodel_lab.api._training_run import TrainingRun
 from bigmodel_lab.api._virtual_gpu import place_for
@@ -98,7 +98,8 @@ def resume(
             restore(trainer, checkpoint, saved)
             place.take(trainer)
         log.event("resumed_from", checkpoint=checkpoint.folder.name, step=checkpoint.step)
-    going = TrainingRun(trainer, log, kept, place=place, sample_hz=sample_hz)
+    tips = tips_for(trainer, place, documented=documented_config(named))
+    going = TrainingRun(trainer, log, kept, place=place, tips=tips, sample_hz=sample_hz)
     going.start(background=background)
     return going
 

@@ -18,6 +18,7 @@ from bigmodel_lab.api._interrupt import interrupts_to
 from bigmodel_lab.api._live import FailureRecorded, OutcomeKept, sampled, tell_interrupt
 from bigmodel_lab.api._report import EvaluationReport, make_report
 from bigmodel_lab.api._run import Run
+from bigmodel_lab.api._tips import TipDesk, asked_now_and_then
 from bigmodel_lab.api._virtual_gpu import Place
 from bigmodel_lab.data import Data
 from bigmodel_lab.errors import ConfigError
@@ -39,13 +40,14 @@ class TrainingRun(Run):
     """
 
     def __init__(
-        self, trainer: Trainer, log: RunLog, checkpoints: Checkpoints, *, place: Place, sample_hz: float
+        self, trainer: Trainer, log: RunLog, checkpoints: Checkpoints, *, place: Place, tips: TipDesk, sample_hz: float
     ) -> None:
         super().__init__(log, log.path)
         self._trainer = trainer
         self._checkpoints = checkpoints
         self._log = log
         self._place = place
+        self._tips = tips
         self._sample_hz = sample_hz
         self._background = False
         self._cell: int | None = None
@@ -77,6 +79,8 @@ class TrainingRun(Run):
         self._cell = cell_number()
         self._checkpoints.attach(self._trainer, self._log)
         display = RunDisplay(self._log, self._log.mailbox)
+        self._tips.attach(self._log, in_notebook=display.front.kind == "notebook", background=background)
+        self._trainer.recover_by(self._tips if self._place.has_card else None)
         display.show()
         if background:
             threading.Thread(
@@ -135,6 +139,24 @@ class TrainingRun(Run):
             return self._checkpoints.write(self._trainer, "last").folder
         self._log.mailbox.post("checkpoint", "api")
         return self._checkpoints.folder / "last"
+
+    def apply(self, tip: str | int) -> None:
+        """Apply a proposed tip after the current step: it is measured on the coming steps, then kept or not.
+
+        What became of it stands in the dashboard, in :meth:`advice` and in :meth:`events`.
+
+        Args:
+            tip: Name of the tip, e.g. ``"bf16"``, or the id of its proposal.
+        """
+        self._log.mailbox.post("apply", "api", id=tip)
+
+    def undo(self, tip: str | int) -> None:
+        """Take an applied tip back after the current step; steps made meanwhile stay.
+
+        Args:
+            tip: As in :meth:`apply`.
+        """
+        self._log.mailbox.post("undo", "api", id=tip)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until a run in the background has ended; its error, if any, is raised here.
@@ -252,6 +274,7 @@ class TrainingRun(Run):
                 with (
                     sampled(self._log, gpu_uuid=gpu_uuid, sample_hz=self._sample_hz, virtual=gpu),
                     self._place.in_use(),
+                    asked_now_and_then(self._log, self._tips.refresh),
                 ):
                     status = self._trainer.run()
                     if status is Status.STOPPED:

@@ -6,10 +6,16 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from bigmodel_lab._virtual_gpu import VirtualGpu
 from bigmodel_lab._virtual_gpu.device_memory import VirtualMemory
+from bigmodel_lab.api._fits_here import held_by_others
 from bigmodel_lab.i18n import text
-from bigmodel_lab.memory.cards import Card
+from bigmodel_lab.memory.cards import Card, card_at_hand
+from bigmodel_lab.samplers import Card as CardAtHand
+from bigmodel_lab.samplers import cuda_devices, read_cards
+from bigmodel_lab.tips.base import OtherCard
 from bigmodel_lab.training import DeviceChoice, Trainer, choose_device
 from bigmodel_lab.training.device_memory import DeviceMemory, memory_of
 from bigmodel_lab.units import format_bytes
@@ -79,6 +85,39 @@ class Place:
     def memory(self) -> DeviceMemory:
         """Of the device, real or simulated."""
         return memory_of(self.choice.device) if self.gpu is None else VirtualMemory(self.gpu)
+
+    @property
+    def has_card(self) -> bool:
+        """The memory of a card is in use, real or simulated."""
+        return self.gpu is not None or torch.device(self.choice.device).type == "cuda"
+
+    def card(self) -> Card | None:
+        """The card; None where there is none."""
+        if self.gpu is not None:
+            return self.gpu.card
+        if not self.has_card:
+            return None
+        name, total = torch.cuda.get_device_name(self.choice.device), torch.cuda.mem_get_info(self.choice.device)[1]
+        return card_at_hand(name, total)
+
+    def others_bytes(self) -> int:
+        """What other processes hold on the card; 0 where that is unknown."""
+        if self.gpu is not None:
+            return self.gpu.others_bytes
+        mine = next((one for one in self._at_hand() if one.uuid == self.choice.gpu_uuid), None)
+        return (held_by_others(mine) or 0) if mine is not None else 0
+
+    def other_cards(self) -> tuple[OtherCard, ...]:
+        """Other cards of the machine that this process may see and on which nobody computes."""
+        visible = cuda_devices().uuids if self.has_card and self.gpu is None else ()
+        return tuple(
+            OtherCard(visible.index(one.uuid), one.name, one.device_free_bytes or 0)
+            for one in self._at_hand()
+            if one.uuid in visible and one.uuid != self.choice.gpu_uuid and not one.processes
+        )
+
+    def _at_hand(self) -> tuple[CardAtHand, ...]:
+        return read_cards().cards if self.has_card and self.gpu is None else ()
 
     def in_use(self) -> AbstractContextManager[object]:
         """What the block does is charged to the card."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -79,6 +79,22 @@ def card(which: str | Card) -> Card:
         return which
     known = _by_key().get(_key(which))
     return _made_up(which) if known is None else known
+
+
+def card_at_hand(name: str, total_bytes: int | None) -> Card | None:
+    """A card that a driver reports: the one of this name, else a made-up one of its size; None where the size is unknown, too.
+
+    Args:
+        name: As the driver writes it.
+        total_bytes: As the driver reports it; None is unknown.
+
+    >>> card_at_hand("Tesla T4", None).name, card_at_hand("GPU 3000", 2**30).name
+    ('T4', 'GPU 3000')
+    """
+    known = _by_key().get(_key(name))
+    if known is not None or total_bytes is None:
+        return known
+    return replace(_made_up(f"{total_bytes} B"), name=name)
 
 
 def cards() -> tuple[Card, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from bigmodel_lab.runlog.base import Axis, Block, Event, Reduced, Source, Status, StreamHeader
+from bigmodel_lab.runlog.base import Axis, Block, Event, ProposalRecord, Reduced, Source, Status, StreamHeader
 
 if TYPE_CHECKING:
     from bigmodel_lab.runlog.export import export_csv, export_parquet, export_tensorboard
@@ -30,6 +30,7 @@ __all__ = [
     "Event",
     "LiveRun",
     "Mailbox",
+    "ProposalRecord",
     "Reduced",
     "RunLog",
     "RunReader",

@@ -96,6 +96,27 @@ class Event:
     """Details, values of JSON."""
 
 
+ProposalState = Literal["proposed", "applied", "kept", "reverted", "inconclusive", "undone", "withdrawn"]
+"""What became of a proposal: proposed; applied and not measured yet; measured and kept, taken back or without a clear
+effect; undone by a person; no longer proposed."""
+
+
+@dataclass(frozen=True)
+class ProposalRecord:
+    """A tip as it was proposed to a run, and what became of it."""
+
+    id: int
+    """Number among the proposals of the run, from 1."""
+    tip: str
+    """Name of the tip."""
+    state: str
+    """One of :data:`ProposalState`."""
+    wall_ns: int
+    """``time.time_ns()`` of the latest change."""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    """What a person is shown of it, values of JSON."""
+
+
 class Source(Protocol):
     """What a view pulls from: a live run log or a run file."""
 
@@ -133,6 +154,9 @@ class Source(Protocol):
 
     def events(self, start: int = 0) -> tuple[Event, ...]:
         """Events from index ``start`` on."""
+
+    def proposals(self) -> tuple[ProposalRecord, ...]:
+        """Every proposal as it stands now, in the order of the numbers."""
 
     def unknown(self) -> Mapping[str, str]:
         """Why a metric has no value now, in words, by metric key."""

@@ -18,7 +18,7 @@ import numpy as np
 from bigmodel_lab.errors import RunFileError, UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import cells, database, folder
-from bigmodel_lab.runlog.base import Axis, Block, Event, Reduced, Status, StreamHeader
+from bigmodel_lab.runlog.base import Axis, Block, Event, ProposalRecord, Reduced, Status, StreamHeader
 from bigmodel_lab.runlog.mailbox import Command, Mailbox
 from bigmodel_lab.runlog.network import NetworkCopy
 from bigmodel_lab.runlog.process import ProcessIdentity, boot_id
@@ -161,6 +161,28 @@ class RunLog:
         """Say in words why a metric has no value, or that it has one again (None). Any thread."""
         self._record.set_unknown(metric_key, reason)
 
+    def propose(self, tip: str, data: Mapping[str, Any]) -> int:
+        """Add a proposal to the record, in the state ``"proposed"``; its number. Any thread.
+
+        Args:
+            tip: Name of the tip.
+            data: What a person is shown of it, values of JSON.
+        """
+        return self._record.propose(tip, data)
+
+    def update_proposal(self, number: int, state: str, /, **data: Any) -> None:
+        """Say what became of a proposal. Any thread.
+
+        Args:
+            number: As :meth:`propose` gave it.
+            state: One of :data:`bigmodel_lab.runlog.base.ProposalState`.
+            data: Added to what is known of it, or in the place of it; values of JSON.
+
+        Raises:
+            UnknownNameError: There is no proposal of this number, or no such state.
+        """
+        self._record.update_proposal(number, state, data)
+
     def set_status(self, status: Status, why: Mapping[str, Any] | None = None) -> None:
         """Say where the run stands; records ``paused``, ``resumed`` or ``ended`` when that is new.
 
@@ -245,6 +267,10 @@ class RunLog:
         older = self._events_from_file(start) if start < first else ()
         return (*(event for event in older if event.index < first), *newest)
 
+    def proposals(self) -> tuple[ProposalRecord, ...]:
+        """Every proposal as it stands now."""
+        return tuple(self._record.proposals.values())
+
     def unknown(self) -> Mapping[str, str]:
         """Why a metric has no value now, in words, by metric key."""
         return self._record.unknown
@@ -310,7 +336,7 @@ def _past(reader: RunReader) -> Past:
         for stream in reader.streams()
     }
     events = reader.events()
-    return Past(len(events), shift, dict(reader.unknown()), starts)
+    return Past(len(events), shift, dict(reader.unknown()), starts, reader.proposals())
 
 
 def _joined(older: Block, newest: Block, limit: int | None) -> Block:

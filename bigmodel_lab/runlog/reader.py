@@ -13,7 +13,7 @@ import numpy as np
 
 from bigmodel_lab.errors import UnknownNameError
 from bigmodel_lab.runlog import cells
-from bigmodel_lab.runlog.base import Block, Event, Reduced, Status, StreamHeader
+from bigmodel_lab.runlog.base import Block, Event, ProposalRecord, Reduced, Status, StreamHeader
 from bigmodel_lab.runlog.cells import Cells
 from bigmodel_lab.runlog.chunks import Chunks
 from bigmodel_lab.runlog.database import reading
@@ -98,6 +98,12 @@ class RunReader:
         """Events from index ``start`` on."""
         with self._open() as db:
             return _events(db, "id >= ?", start)
+
+    def proposals(self) -> tuple[ProposalRecord, ...]:
+        """Every proposal as it stands now."""
+        with self._open() as db:
+            rows = db.execute("SELECT id, tip, state, wall_ns, data FROM proposals ORDER BY id").fetchall()
+        return tuple(ProposalRecord(i, tip, state, wall, json.loads(data)) for i, tip, state, wall, data in rows)
 
     def unknown(self) -> Mapping[str, str]:
         """Why a metric has no value at the end, by metric key."""

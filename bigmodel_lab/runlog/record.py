@@ -12,12 +12,12 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 
 from bigmodel_lab.errors import UnknownNameError
-from bigmodel_lab.runlog.base import Axis, Event, Status
+from bigmodel_lab.runlog.base import Axis, Event, ProposalRecord, ProposalState, Status
 from bigmodel_lab.runlog.ring import Start, Stream
 
 _EVENTS = 4096  # newest events kept in memory; older ones are read from the file
@@ -35,6 +35,8 @@ class Past:
     """Reasons that held at the end."""
     starts: dict[str, tuple[Axis, tuple[str, ...], Start]] = field(default_factory=dict)
     """Axis, keys and end of each stream."""
+    proposals: tuple[ProposalRecord, ...] = ()
+    """As they stood at the end."""
 
 
 class Record:
@@ -46,6 +48,7 @@ class Record:
         self.status = Status.RUNNING
         self.header: dict[str, Any] = as_json(header)  # replaced, never changed, so that readers need no lock
         self.unknown: dict[str, str] = dict(past.unknown)
+        self.proposals: dict[int, ProposalRecord] = {one.id: one for one in past.proposals}  # replaced as well
         self._streams = {name: Stream(name, axis, keys, start) for name, (axis, keys, start) in past.starts.items()}
         self._events: deque[Event] = deque(maxlen=_EVENTS)
         self.next_event = past.events
@@ -114,6 +117,30 @@ class Record:
             others = {k: v for k, v in self.unknown.items() if k != key}
             self.unknown = others if reason is None else {**others, key: reason}
             self.event(*unknown_event(key, reason))
+
+    def propose(self, tip: str, data: Mapping[str, Any]) -> int:
+        """Add a proposal; its number."""
+        with self._lock:
+            number = len(self.proposals) + 1
+            self._put(ProposalRecord(number, tip, "proposed", time.time_ns(), as_json(data)))
+            return number
+
+    def update_proposal(self, number: int, state: str, data: Mapping[str, Any]) -> None:
+        """Say what became of a proposal; new data comes to the old.
+
+        Raises:
+            UnknownNameError: There is no proposal of this number, or no such state.
+        """
+        if state not in get_args(ProposalState):
+            raise UnknownNameError("state", state, get_args(ProposalState))
+        with self._lock:
+            old = self.proposals.get(number)
+            if old is None:
+                raise UnknownNameError("proposal", str(number), map(str, self.proposals))
+            self._put(ProposalRecord(number, old.tip, state, time.time_ns(), {**old.data, **as_json(data)}))
+
+    def _put(self, record: ProposalRecord) -> None:
+        self.proposals = {**self.proposals, record.id: record}
 
     def set_status(self, status: Status, why: Mapping[str, Any] | None = None) -> None:
         """Say where the run stands; an event, with the facts of ``why``, when that is new."""

@@ -18,7 +18,7 @@ from typing import Any
 from bigmodel_lab import metrics
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import database
-from bigmodel_lab.runlog.base import Status
+from bigmodel_lab.runlog.base import ProposalRecord, Status
 from bigmodel_lab.runlog.chunks import BLOCK, Chunks
 from bigmodel_lab.runlog.mailbox import Mailbox
 from bigmodel_lab.runlog.network import NetworkCopy
@@ -229,6 +229,7 @@ class _Written:
         self.keys: dict[str, tuple[str, ...]] = {}
         self.gaps: list[dict[str, object]] = []
         self.state: dict[str, Any] = {}
+        self.proposals: dict[int, ProposalRecord] = {}
         self.ids: dict[str, int] = {}
         if db is not None:
             # what was sent to an earlier process is not meant for this one
@@ -247,6 +248,7 @@ class _Written:
             after.keys[stream.name] = self._write_keys(db, stream)
             after.rows[stream.name] = self._write_rows(db, stream, record, after)
         after.events = self._write_events(db, record)
+        after.proposals = self._write_proposals(db, record)
         return after
 
     def _write_keys(self, db: sqlite3.Connection, stream: Stream) -> tuple[str, ...]:
@@ -287,6 +289,14 @@ class _Written:
             rows = [(e.index, e.kind, e.step, e.wall_ns, e.monotonic_ns, json.dumps(e.data)) for e in new]
             db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
         return new[-1].index + 1 if new else self.events
+
+    def _write_proposals(self, db: sqlite3.Connection, record: Record) -> dict[int, ProposalRecord]:
+        now = record.proposals
+        new = [one for number, one in now.items() if self.proposals.get(number) is not one]
+        if new:
+            rows = [(p.id, p.tip, p.state, p.wall_ns, json.dumps(p.data)) for p in new]
+            db.executemany("INSERT OR REPLACE INTO proposals VALUES (?, ?, ?, ?, ?)", rows)
+        return now
 
 
 def _write_header(db: sqlite3.Connection, record: Record) -> None:

@@ -1,0 +1,40 @@
+"""Asks every tip, and puts what they say in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bigmodel_lab.tips import TIPS
+from bigmodel_lab.tips._code import code_for
+from bigmodel_lab.tips.base import Evidence, Proposal
+
+
+def advise(evidence: Evidence, *, without: Iterable[str] = ()) -> tuple[Proposal, ...]:
+    """What is worth trying, the best first.
+
+    Where memory is short, what makes the step fit comes first, and of that what changes least; elsewhere what saves the most time.
+
+    Args:
+        evidence: What is known.
+        without: Names of tips that shall not be asked, e.g. those that were undone.
+    """
+    left_out = set(without)
+    proposals = [
+        proposal
+        for name in TIPS.names()
+        if name not in left_out and (proposal := TIPS.get(name).propose(evidence)) is not None
+    ]
+    ordered = sorted(proposals, key=lambda one: _place(one, evidence))
+    return tuple(replace(one, code=one.code or code_for(one, evidence)) for one in ordered)
+
+
+def _place(proposal: Proposal, evidence: Evidence) -> tuple[bool, bool, bool, float]:
+    """The smaller, the further up."""
+    short = evidence.memory_pressure is not None
+    return (
+        short and proposal.goal != "memory",
+        not proposal.can_apply,
+        short and proposal.changes_arithmetic,
+        -proposal.weight,
+    )
