@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.measuring.kernel import Kernel
 from benchmarks.measuring.machine import record, recorded
-from benchmarks.measuring.own_cost import LIMIT_US, OwnCost
+from benchmarks.measuring.own_cost import OwnCost
 from benchmarks.measuring.rows import OURS, ROWS, Measured, Row, measure
 
 RATIO = 1.02
@@ -134,7 +134,8 @@ def own_costs(rounds: int) -> list[OwnCost]:
 def judge(measured: list[Measured], costs: list[OwnCost]) -> list[tuple[bool, str]]:
     """What has to hold, each with whether it does."""
     verdicts = [
-        (c.added_us <= LIMIT_US, f"own CPU of {c.loop} {c.added_us:.2f} µs a step (limit {LIMIT_US:g})") for c in costs
+        (c.added_us <= c.limit_us, f"own CPU of {c.loop} {c.added_us:.2f} µs a step (limit {c.limit_us:.2g})")
+        for c in costs
     ]
     for m in measured:
         if m.row.loop in OURS:

@@ -79,7 +79,7 @@ class _EmptyTrainer(Trainer):
         data = Data("empty", "benchmark", train, nothing, nothing, scale=None, classes=2)
         config = TrainConfig(epochs=1, micro_batch_size=1)
         super().__init__(_Same(), data, config, log, device=choose_device("cpu"))
-        self._task = Task(self.model, lambda *_: _LOSS, lambda *_: _HITS, _NoArithmetic())
+        self._arrangement.task = Task(self.model, lambda *_: _LOSS, lambda *_: _HITS, _NoArithmetic())
         self._train = _SameBatch(steps)  # type: ignore[assignment]
         self.optimizer = cast(torch.optim.Optimizer, _Still())
 
