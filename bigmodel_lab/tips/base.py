@@ -274,6 +274,10 @@ class Evidence:
     """What it may draw; None is unknown."""
     new_tokens: int | None = None
     """Tokens that a generation makes; None outside of one."""
+    keeps_graph: bool | None = None
+    """Outputs need gradients although nothing is trained; None is unknown."""
+    zeroes_gradients: bool | None = None
+    """Gradients of a loop that is not ours are kept as zeros between steps; None is unknown."""
 
     @property
     def on_cuda(self) -> bool:

@@ -3,47 +3,40 @@
 from __future__ import annotations
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.tips._words import goal_of, sentences
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
 
-_AMPERE = (8, 0)
+AMPERE = (8, 0)
 """The first compute capability with bfloat16 in hardware; ``torch.cuda.is_bf16_supported`` says yes of older ones, too,
 unless it is told that emulation does not count."""
 
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where the card computes in bfloat16 and the run does not."""
-    if evidence.config.precision not in {"fp32", "tf32"} or not evidence.capability_from(_AMPERE):
+    if evidence.config.precision not in {"fp32", "tf32"} or not evidence.capability_from(AMPERE):
         return None
-    memory = evidence.memory_after(precision="bf16")
     card = evidence.card
     assert card is not None
+    why = text(
+        "tip.bf16.why",
+        "The run computes in {precision}, and {card} has tensor cores for bf16.",
+        precision=evidence.config.precision,
+        card=card.name,
+    )
     return Proposal(
         tip="bf16",
-        goal="memory" if evidence.memory_pressure else "speed",
+        goal=goal_of(evidence),
         title=text("tip.bf16.title", "Mixed precision: bf16"),
-        why=" ".join(
-            filter(
-                None,
-                (
-                    evidence.memory_pressure,
-                    text(
-                        "tip.bf16.why",
-                        "The run computes in {precision}, and {card} has tensor cores for bf16.",
-                        precision=evidence.config.precision,
-                        card=card.name,
-                    ),
-                ),
-            )
-        ),
+        why=sentences(evidence.memory_pressure, why),
         change={"precision": "bf16"},
-        memory=memory,
+        memory=evidence.memory_after(precision="bf16"),
         speed=SpeedEffect(
             0.38,
             1.0,
             text(
                 "tip.bf16.source",
-                "A100, TF32 to mixed precision: BERT-Large 1.83 times, ResNet-50 2.63 times the samples a second; "
-                "NVIDIA DeepLearningExamples",
+                "A100, TF32 to mixed precision, BERT-Large 1.83 and ResNet-50 2.63 times the samples a second; NVIDIA "
+                "DeepLearningExamples",
             ),
         ),
         costs=(

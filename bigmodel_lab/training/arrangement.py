@@ -60,6 +60,7 @@ class Arrangement:
         self._in_force = False
         self._now = TrainConfig()
         self._input_hook: RemovableHandle | None = None
+        self._compiled: nn.Module | None = None  # kept, since compiling takes minutes
 
     @property
     def arithmetic(self) -> Arithmetic:
@@ -87,7 +88,7 @@ class Arrangement:
             arithmetic = OffloadedArithmetic(arithmetic, self._memory.offloading)
         model = self.task.model
         if config.compile != before.compile:
-            model = _compiled(self._model) if config.compile else self._model
+            model = self._compile() if config.compile else self._model
         self.task = replace(self.task, model=model, arithmetic=arithmetic)
 
     @contextmanager
@@ -111,6 +112,12 @@ class Arrangement:
         if self._in_force:
             self._matmul.use(self.precision, device)
 
+    def _compile(self) -> nn.Module:
+        if self._compiled is None:
+            compiler: Callable[..., Any] = torch.compile
+            self._compiled = compiler(self._model)
+        return self._compiled
+
     def _switch_layout(self, *, channels_last: bool) -> None:
         """Weights of convolutions in place, and each batch as it comes."""
         if self._input_hook is not None:
@@ -131,9 +138,3 @@ def _images_by_channel(_model: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any,
         one.contiguous(memory_format=torch.channels_last) if isinstance(one, Tensor) and one.dim() == 4 else one
         for one in inputs
     )
-
-
-def _compiled(model: nn.Module) -> nn.Module:
-    compiled: Callable[..., Any] = torch.compile
-    made: nn.Module = compiled(model)
-    return made

@@ -73,7 +73,7 @@ def rehearse(run: Rehearsing, settings: Sequence[TrainConfig], steps: int) -> tu
     """
     before, saved, batches = run.config, run.snapshot(), run.upcoming(steps)
     try:
-        return tuple(_window(run, config, batches, saved) for config in settings)
+        return tuple(_window(run, before, config, batches, saved) for config in settings)
     finally:
         run.switch(before)
         saved.restore()
@@ -81,9 +81,12 @@ def rehearse(run: Rehearsing, settings: Sequence[TrainConfig], steps: int) -> tu
         run.memory.reset_peaks()
 
 
-def _window(run: Rehearsing, config: TrainConfig, batches: Sequence[Tensor], saved: Snapshot) -> Window:
-    run.switch(config)
+def _window(
+    run: Rehearsing, before: TrainConfig, config: TrainConfig, batches: Sequence[Tensor], saved: Snapshot
+) -> Window:
+    run.switch(before)  # the state belongs to these settings: learning rate and kernels lie in the optimizer's part
     saved.restore()
+    run.switch(config)
     run.memory.empty_cache()  # so that what is reserved belongs to these steps
     run.memory.reset_peaks()
     seconds: list[float] = []

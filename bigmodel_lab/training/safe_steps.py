@@ -60,8 +60,8 @@ class SafeSteps:
         self._before: StepSnapshot | None = None
         self._rolled_back = False
 
-    def begin_epoch(self) -> None:
-        """Take the snapshot that an optimizer which runs out of memory in this epoch rolls back to."""
+    def begin(self) -> None:
+        """Take the snapshot that an optimizer which runs out of memory from here on rolls back to."""
         self._saved = (self._run.snapshot(), self._run.position())
 
     def make(self, indices: Tensor) -> tuple[Tensor, Tensor]:

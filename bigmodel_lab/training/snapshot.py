@@ -59,11 +59,11 @@ class Snapshot:
     def restore(self) -> None:
         """As it was; gradients are gone."""
         self._optimizer.zero_grad(set_to_none=True)
-        with torch.no_grad():
+        self._optimizer.state.clear()  # first, so that old and new need not lie on the device together
+        with self._memory.host(), torch.no_grad():  # what is read here stays in main memory
             for tensor, saved in zip(tensors_of(self._model), self._tensors, strict=True):
                 tensor.copy_(saved)
-        self._optimizer.state.clear()  # first, so that old and new need not lie on the device together
-        self._optimizer.load_state_dict(_copied(self._state))
+            self._optimizer.load_state_dict(_copied(self._state))
         now = self._arithmetic()
         now.start_over()
         if self._scaler:  # of another number format there may be none

@@ -257,6 +257,8 @@ class Trainer(Stepper):
         check_change(self.config, config)
         was, new = changes(config, self.config), changes(self.config, config)
         self.switch(config)
+        if self._safe is not None:
+            self._safe.begin()  # what was changed must not be lost when an optimizer rolls back
         self._log.event("changed", was=_plain(was), now=_plain(new))
         self._log.update_header(config=config.facts)
 
@@ -284,7 +286,7 @@ class Trainer(Stepper):
         mailbox, readings, scheduled = self._log.mailbox, self._readings, self._schedule is not None
         make = self.make_step
         if self._safe is not None:
-            self._safe.begin_epoch()
+            self._safe.begin()
             make = self._safe.make
         readings.start_clock()
         for indices in self._indices_left():

@@ -1,0 +1,32 @@
+"""Gradients are dropped between steps instead of being filled with zeros."""
+
+from __future__ import annotations
+
+from bigmodel_lab.i18n import text
+from bigmodel_lab.tips.base import Code, Evidence, Proposal, Tip
+from bigmodel_lab.units import format_bytes
+
+_BYTES = 4
+"""Of a gradient in fp32."""
+
+
+def propose(evidence: Evidence) -> Proposal | None:
+    """Where a loop of one's own keeps zeros. ``fit`` drops them always."""
+    model = evidence.model
+    if evidence.zeroes_gradients is not True or model is None:
+        return None
+    return Proposal(
+        tip="gradients_to_none",
+        goal="memory",
+        title=text("tip.gradients.title", "Drop gradients between steps"),
+        why=text(
+            "tip.gradients.why",
+            "Between two steps {size} of gradients hold zeros, also while the activations of the next step grow.",
+            size=format_bytes(_BYTES * model.trainable_parameters),
+        ),
+        code=(Code("plain", "optimizer.zero_grad()  # set_to_none=True is the default", in_mid_run=True),),
+        weight=0.1,
+    )
+
+
+TIP = Tip(propose)

@@ -1,0 +1,61 @@
+"""More processes that load."""
+
+from __future__ import annotations
+
+from bigmodel_lab.i18n import text
+from bigmodel_lab.tips._words import WAITS_HIGH_SHARE, waits_for_data
+from bigmodel_lab.tips.base import Code, Evidence, Proposal, SpeedEffect, Tip
+
+
+def propose(evidence: Evidence) -> Proposal | None:
+    """Where steps wait for a loader that has fewer workers than there are other cores."""
+    why, loader, steps = waits_for_data(evidence), evidence.loader, evidence.steps
+    workers = evidence.platform.processors - 1
+    if why is None or loader is None or steps is None or workers < 1 or loader.workers >= workers:
+        return None
+    assert steps.data_wait_share is not None
+    high = steps.data_wait_share >= WAITS_HIGH_SHARE
+    return Proposal(
+        tip="loader_workers",
+        goal="speed",
+        title=text(
+            "tip.workers.title", "Workers of the loader {before} → {after}", before=loader.workers, after=workers
+        ),
+        why=text(
+            "tip.workers.why",
+            "{why} {grade} The loader has {count} workers, and this process may use {cores} cores.",
+            why=why,
+            grade=text("tip.workers.high", "That is much.")
+            if high
+            else text("tip.workers.moderate", "That is moderate."),
+            count=loader.workers,
+            cores=evidence.platform.processors,
+        ),
+        speed=SpeedEffect(
+            1 - steps.data_wait_share, 1.1, text("tip.data_source", "at best the waiting that was measured is gone")
+        ),
+        costs=(
+            text(
+                "tip.workers.cost",
+                "Each worker is a process with memory of its own; with two cores it can even be slower. Random changes of "
+                "samples draw other numbers.",
+            ),
+        ),
+        code=_code(workers),
+        weight=min(0.8, steps.data_wait_share),
+    )
+
+
+def _code(workers: int) -> tuple[Code, ...]:
+    return (
+        Code("plain", f"DataLoader(…, num_workers={workers}, persistent_workers=True)", in_mid_run=False),
+        Code(
+            "transformers",
+            f"TrainingArguments(dataloader_num_workers={workers}, dataloader_persistent_workers=True)",
+            in_mid_run=False,
+        ),
+        Code("lightning", f"DataLoader(…, num_workers={workers}, persistent_workers=True)", in_mid_run=False),
+    )
+
+
+TIP = Tip(propose)
