@@ -11,6 +11,7 @@
     with lab.virtual_gpu("T4") as gpu: ...         # code on the CPU, with the memory of a card simulated
     lab.sweep("simple_cnn")                        # search for good settings; also lab.find_learning_rate(…)
     lab.estimate_memory("gpt2", gpu="T4")          # the peak of GPU memory, before running and without a GPU
+    lab.advise(run)                                # what would help: predicted, applied by a click, measured
 
 Importing this package costs neither torch nor Jupyter nor NumPy: each public name is
 loaded when it is first used.
@@ -22,6 +23,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bigmodel_lab.api._advice import Advice, advise
     from bigmodel_lab.api._cross_validate import cross_validate
     from bigmodel_lab.api._data_report import DataReport, data_report
     from bigmodel_lab.api._fit import fit, fit_async
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Advice",
     "DataReport",
     "LightningCallback",
     "Lora",
@@ -51,6 +54,7 @@ __all__ = [
     "TrainingRun",
     "TransformersCallback",
     "Watch",
+    "advise",
     "cross_validate",
     "data_report",
     "doctor",
@@ -74,6 +78,7 @@ __all__ = [
 
 # Where each public name lives; its module is imported when the name is first used.
 _HOMES = {
+    "Advice": "_advice",
     "DataReport": "_data_report",
     "LightningCallback": "_lightning",
     "Lora": "_memory_estimate",
@@ -82,6 +87,7 @@ _HOMES = {
     "TrainingRun": "_training_run",
     "TransformersCallback": "_transformers",
     "Watch": "_watch",
+    "advise": "_advice",
     "cross_validate": "_cross_validate",
     "data_report": "_data_report",
     "doctor": "_machine",

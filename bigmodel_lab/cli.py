@@ -110,10 +110,25 @@ def _add_estimate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 
 
 def _add_ctl(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    ctl = commands.add_parser("ctl", help=text("cli.ctl", "pause, resume, stop or checkpoint a run from any terminal"))
-    ctl.add_argument("action", choices=["pause", "resume", "stop", "checkpoint"])
+    about = text("cli.ctl", "pause, resume, stop or checkpoint a run from any terminal, apply or undo a tip")
+    ctl = commands.add_parser("ctl", help=about, description=about)
+    ctl.add_argument("action", choices=["pause", "resume", "stop", "checkpoint", "apply", "undo"])
     ctl.add_argument("run", nargs="?", help=text("cli.ctl.run", "run id or file; may be left out when one run is live"))
+    ctl.add_argument("--tip", help=text("cli.ctl.tip", "name or number of the tip to apply or undo"))
     ctl.set_defaults(command=_ctl)
+    advise = commands.add_parser(
+        "advise", help=text("cli.advise", "what would help a recorded run, or a model on a card")
+    )
+    advise.add_argument("subject", help=text("cli.advise.subject", "a run file, or a model as for `estimate`"))
+    advise.add_argument("--gpu", help=text("cli.estimate.gpu", "a card's name, e.g. T4, or a size, e.g. 24GiB"))
+    advise.add_argument(
+        "--micro-batch-size", type=int, help=text("cli.estimate.samples", "samples of one forward pass")
+    )
+    advise.add_argument(
+        "--details", action="store_true", help=text("cli.advise.details", "why, costs, and code to copy")
+    )
+    advise.add_argument("--json", action="store_true", help=text("cli.json", "print JSON"))
+    advise.set_defaults(command=_advise)
 
 
 def _demo(chosen: argparse.Namespace) -> int:
@@ -173,5 +188,18 @@ def _runs(chosen: argparse.Namespace) -> int:
 def _ctl(chosen: argparse.Namespace) -> int:
     from bigmodel_lab.api._control import control
 
-    print(control(chosen.action, chosen.run))
+    print(control(chosen.action, chosen.run, chosen.tip))
+    return 0
+
+
+def _advise(chosen: argparse.Namespace) -> int:
+    if Path(chosen.subject).is_file():
+        advice = lab.advise(lab.open_run(chosen.subject))
+    else:
+        settings = {"gpu": chosen.gpu, "micro_batch_size": chosen.micro_batch_size}
+        advice = lab.advise(lab.estimate_memory(chosen.subject, **settings))
+    if chosen.json:
+        print(json.dumps(advice.as_json(), indent=2))
+    else:
+        print(advice.details() if chosen.details else advice)
     return 0

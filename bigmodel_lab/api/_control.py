@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import LiveRun, Status, live_runs, send_command
 
 
-def control(action: str, run: str | None = None) -> str:
-    """Ask a live run to pause, resume, stop or write a checkpoint; returns one line that says what was asked.
+def control(action: str, run: str | None = None, tip: str | None = None) -> str:
+    """Ask a live run to pause, resume, stop, write a checkpoint, apply or undo a tip; returns one line that says what was asked.
 
     Args:
-        action: ``"pause"``, ``"resume"``, ``"stop"`` or ``"checkpoint"``.
+        action: ``"pause"``, ``"resume"``, ``"stop"``, ``"checkpoint"``, ``"apply"`` or ``"undo"``.
         run: Id of a live run (its beginning is enough) or a run file; None takes the only live run.
+        tip: Name or number of the tip to apply or undo; None for other actions.
 
     Raises:
-        ConfigError: No run is live, or several are and none was named.
+        ConfigError: No run is live, or several are and none was named; or it is not said which tip.
         UnknownNameError: No live run has this id.
     """
+    if action in _OF_TIPS and tip is None:
+        raise ConfigError(
+            text("ctl.which_tip", "{action} which tip? Name it: bigmodel-lab ctl {action} --tip bf16", action=action)
+        )
     path = Path(run) if run is not None and Path(run).is_file() else _live(run).path
-    send_command(path, action)
+    args: dict[str, Any] = {} if tip is None else {"id": _number_or_name(tip)}
+    send_command(path, action, **args)
     return text("ctl.sent", "Asked {path} to {action}; it obeys at its next step.", path=path, action=action)
+
+
+_OF_TIPS = frozenset(("apply", "undo"))
+
+
+def _number_or_name(tip: str) -> int | str:
+    return int(tip) if tip.isdigit() else tip
 
 
 def _live(run: str | None) -> LiveRun:

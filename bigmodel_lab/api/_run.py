@@ -15,7 +15,7 @@ from bigmodel_lab._table import Table
 from bigmodel_lab.errors import UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.metrics import describe
-from bigmodel_lab.runlog import Event, Source, Status
+from bigmodel_lab.runlog import Event, ProposalRecord, Source, Status
 from bigmodel_lab.units import format_bytes, format_seconds, format_value
 from bigmodel_lab.widgets import RunDisplay, detect
 
@@ -54,6 +54,11 @@ class Run:
         """The run file."""
 
     @property
+    def source(self) -> Source:
+        """Where all of it is read from."""
+        return self._source
+
+    @property
     def name(self) -> str:
         """Name of the run, by default the model's."""
         return str(self.header["name"])
@@ -71,6 +76,10 @@ class Run:
     def events(self) -> tuple[Event, ...]:
         """What happened, in order: started, paused, commands, gaps, the end."""
         return self._source.events()
+
+    def proposals(self) -> tuple[ProposalRecord, ...]:
+        """Tips that were proposed to the run, and what became of each: kept, taken back, undone; with measured numbers."""
+        return self._source.proposals()
 
     def metrics(self) -> tuple[str, ...]:
         """Keys of all metrics that have a column in this run."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bigmodel_lab.i18n import Text
-from bigmodel_lab.tips.base import Proposal
+from bigmodel_lab.tips.base import MemoryEffect, Proposal, SpeedEffect
 
 FRAMEWORKS = {
     "bigmodel_lab": Text("framework.ours", "lab.fit"),
@@ -48,4 +48,19 @@ def card_data(proposal: Proposal, simulated: bool) -> dict[str, Any]:
 
 def predicted_lines(proposal: Proposal) -> list[str]:
     """The expected effects, a line each."""
-    return [str(effect) for effect in (proposal.memory, proposal.speed) if effect is not None]
+    return [str(effect) for effect in _effects(proposal)]
+
+
+def predicted_shortly(proposal: Proposal) -> str:
+    """The expected effects in a few numbers; a dash where there is none to tell."""
+    return ", ".join(effect.short for effect in _effects(proposal)) or "–"
+
+
+def _effects(proposal: Proposal) -> list[MemoryEffect | SpeedEffect]:
+    memory, speed = proposal.memory, proposal.speed
+    told = memory is not None and abs(memory.saved_bytes) > _SAME_SHARE * memory.before_bytes
+    return [*([memory] if memory is not None and told else []), *([speed] if speed is not None else [])]
+
+
+_SAME_SHARE = 0.005
+"""A peak that moves by less stays as it is."""

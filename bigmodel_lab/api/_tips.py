@@ -18,6 +18,7 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card
 from bigmodel_lab.runlog import Command, RunLog, Status
 from bigmodel_lab.tips._advisor import advise
+from bigmodel_lab.tips._batch import title as batch_title
 from bigmodel_lab.tips._evidence import evidence_of, platform
 from bigmodel_lab.tips._verdict import Measured, judge
 from bigmodel_lab.tips.base import Evidence, OtherCard, Proposal
@@ -163,6 +164,8 @@ class TipDesk:
                 self._log.update_proposal(number, "proposed", verdict=text("tips.cannot", "Not in this run."))
                 return
             self._log.update_proposal(number, "applied")
+            if self._is_held:
+                after = self._until_it_runs(number, before, after)
             measured = self._measure(proposal, before, after)
             keeps = measured.verdict == "kept" or (measured.verdict == "inconclusive" and not by_itself)
             if keeps:
@@ -198,6 +201,19 @@ class TipDesk:
         rest = {name: value for name, value in change.items() if name not in _BATCH}
         size = change.get("micro_batch_size")
         return replace(config if size is None else config.with_micro_batch(size), **rest)
+
+    def _until_it_runs(self, number: int, before: TrainConfig, after: TrainConfig) -> TrainConfig:
+        """A micro-batch that was predicted to fit and does not is halved, so that one click is enough; others stay."""
+        if after.micro_batch_size == before.micro_batch_size:
+            return after
+        while after.micro_batch_size > 1:
+            (window,) = rehearse(self._trainer, [after], _FEWEST_STEPS)
+            if window.out_of_memory is None:
+                break
+            self._log.event("tried", micro_batch_size=after.micro_batch_size, out_of_memory=True)
+            after = after.with_micro_batch(-(-after.micro_batch_size // 2))
+            self._log.update_proposal(number, "applied", title=batch_title(before, after.micro_batch_size))
+        return after
 
     def _measure(self, proposal: Proposal, before: TrainConfig, after: TrainConfig) -> Measured:
         steps = self._steps_to_rehearse()

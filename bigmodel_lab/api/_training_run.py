@@ -24,9 +24,13 @@ from bigmodel_lab.data import Data
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import RunLog, Status
+from bigmodel_lab.tips.base import Proposal
 from bigmodel_lab.training import Checkpoints, Evaluation, TrainConfig, Trainer, need_safetensors
 from bigmodel_lab.training.predict import Prediction, predict
 from bigmodel_lab.widgets import RunDisplay, cell_number
+
+_ADVICE_SECONDS = 300.0
+"""So long a step and the traces of all tips may take together."""
 
 
 class TrainingRun(Run):
@@ -140,10 +144,21 @@ class TrainingRun(Run):
         self._log.mailbox.post("checkpoint", "api")
         return self._checkpoints.folder / "last"
 
+    def tips(self) -> tuple[Proposal, ...]:
+        """What would help the run now, the most useful first; see :func:`bigmodel_lab.advise`.
+
+        A run that is training is asked between two steps, which this waits for; one that has ended, at once.
+        """
+        if self.status.ended or not self._background:
+            return self._tips.refresh()
+        answer: Future[tuple[Proposal, ...]] = Future()
+        self._log.mailbox.call_soon(lambda: answer.set_result(self._tips.refresh()))
+        return answer.result(_ADVICE_SECONDS)
+
     def apply(self, tip: str | int) -> None:
         """Apply a proposed tip after the current step: it is measured on the coming steps, then kept or not.
 
-        What became of it stands in the dashboard, in :meth:`advice` and in :meth:`events`.
+        What became of it stands in the dashboard and in :meth:`proposals`.
 
         Args:
             tip: Name of the tip, e.g. ``"bf16"``, or the id of its proposal.

@@ -11,7 +11,7 @@ from bigmodel_lab.estimate._loading import LoadingPeak, loading_peak
 from bigmodel_lab.estimate._plan import Plan
 from bigmodel_lab.estimate._range import reserved_range
 from bigmodel_lab.estimate._scaling import ScalingTrace
-from bigmodel_lab.estimate._search import largest_that_fits
+from bigmodel_lab.estimate._search import largest_that_fits, runs_in
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.cards import Card, card
@@ -154,6 +154,14 @@ class MemoryEstimate:
             capacity_bytes: What the caching allocator can get from the driver in all.
         """
         return largest_that_fits(self.plan, capacity_bytes, self.settings)
+
+    def runs_in(self, capacity_bytes: int) -> bool:
+        """The step runs without an out-of-memory, by the same rule as :meth:`max_micro_batch_size`.
+
+        Args:
+            capacity_bytes: What the caching allocator can get from the driver in all.
+        """
+        return runs_in(self.trace, capacity_bytes, self.settings)
 
     def loading(self, way: str = "from_pretrained") -> LoadingPeak:
         """The peak while the weights are loaded, on the card and on the host.

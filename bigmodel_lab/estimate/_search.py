@@ -31,10 +31,9 @@ def largest_that_fits(plan: Plan, usable_bytes: int, settings: AllocatorSettings
         usable_bytes: What the allocator can get from the driver.
         settings: Of the allocator.
     """
-    capacity = int(usable_bytes * (1 - _MARGIN))
 
     def fits(trace: RequestTrace) -> bool:
-        return replay(trace, CachingAllocator(settings, capacity_bytes=capacity)).stopped_at is None
+        return runs_in(trace, usable_bytes, settings)
 
     def traced(size: int) -> RequestTrace:
         return replace(plan, micro_batch_size=size).trace()
@@ -43,6 +42,18 @@ def largest_that_fits(plan: Plan, usable_bytes: int, settings: AllocatorSettings
     line = next((line for line in lines if line is not None), None)
     guess = 1 if line is None else _largest(lambda size: fits(line.at(size)), 1)
     return _confirmed(lambda size: fits(traced(size)), guess)
+
+
+def runs_in(trace: RequestTrace, usable_bytes: int, settings: AllocatorSettings) -> bool:
+    """A trace runs through in this memory, with a little left over.
+
+    Args:
+        trace: Of a step.
+        usable_bytes: What the allocator can get from the driver.
+        settings: Of the allocator.
+    """
+    capacity = int(usable_bytes * (1 - _MARGIN))
+    return replay(trace, CachingAllocator(settings, capacity_bytes=capacity)).stopped_at is None
 
 
 def _confirmed(runs: Callable[[int], bool], guess: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from bigmodel_lab.errors import BigModelLabError
 from bigmodel_lab.tips import TIPS
 from bigmodel_lab.tips._code import code_for
 from bigmodel_lab.tips.base import Evidence, Proposal
@@ -13,7 +14,7 @@ from bigmodel_lab.tips.base import Evidence, Proposal
 def advise(evidence: Evidence, *, without: Iterable[str] = ()) -> tuple[Proposal, ...]:
     """What is worth trying, the best first.
 
-    Where memory is short, what makes the step fit comes first, and of that what changes least; elsewhere what saves the most time.
+    Where memory is short, what makes the step fit comes first; elsewhere what saves the most time.
 
     Args:
         evidence: What is known.
@@ -35,6 +36,14 @@ def _place(proposal: Proposal, evidence: Evidence) -> tuple[bool, bool, bool, fl
     return (
         short and proposal.goal != "memory",
         not proposal.can_apply,
-        short and proposal.changes_arithmetic,
+        short and not _helps(proposal, evidence),
         -proposal.weight,
     )
+
+
+def _helps(proposal: Proposal, evidence: Evidence) -> bool:
+    """The step fits with it, as far as that can be said."""
+    try:
+        return evidence.would_fit(**proposal.change) is not False
+    except BigModelLabError:  # the changed step cannot be followed
+        return True

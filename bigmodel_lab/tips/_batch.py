@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from bigmodel_lab.errors import BigModelLabError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips.base import Evidence
 from bigmodel_lab.training import TrainConfig
+
+_PLATEAU = 0.05
+"""A gain below this is none: ``METRIC_PERCENT_DIFF_CONST`` of DeepSpeed's autotuning (0.19)."""
+
+
+def is_as_fast(measured: Mapping[int, float], smaller: int, larger: int) -> bool:
+    """The smaller of two measured sizes has the throughput of the larger one, or nearly.
+
+    >>> is_as_fast({32: 98.0, 64: 100.0}, 32, 64), is_as_fast({32: 80.0, 64: 100.0}, 32, 64)
+    (True, False)
+    """
+    return measured[smaller] >= (1 - _PLATEAU) * measured[larger]
+
+
+def largest(evidence: Evidence, share: float = 1.0) -> int | None:
+    """The largest micro-batch that runs in this share of the memory; None where that cannot be found out.
+
+    Args:
+        evidence: With a predictor and a card, or None comes back.
+        share: Of what the process can have, above 0, to 1.
+    """
+    if evidence.predictor is None or evidence.capacity_bytes is None:
+        return None
+    try:
+        return evidence.predictor.largest_micro_batch(int(share * evidence.capacity_bytes))
+    except (BigModelLabError, RuntimeError):  # the model takes no other size: one is written into its forward pass
+        return None
 
 
 def change_to(config: TrainConfig, size: int) -> dict[str, Any]:
@@ -18,6 +47,16 @@ def change_to(config: TrainConfig, size: int) -> dict[str, Any]:
     changed = config.with_micro_batch(size)
     names = ("micro_batch_size", "gradient_accumulation_steps", "samples_per_step")
     return {name: getattr(changed, name) for name in names}
+
+
+def balanced(config: TrainConfig, size: int) -> int:
+    """A size with as many passes and no small rest: 8 samples go as 4 and 4, not as 6 and 2.
+
+    >>> balanced(TrainConfig(micro_batch_size=8), 6)
+    4
+    """
+    whole = config.effective_batch_size
+    return -(-whole // -(-whole // min(size, whole)))
 
 
 def title(config: TrainConfig, size: int) -> str:

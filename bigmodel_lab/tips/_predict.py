@@ -97,16 +97,30 @@ class Predictor:
         spread = round(_SPREAD * max(after, abs(after - self._before_bytes)))
         return MemoryEffect(self._before_bytes, after, after - spread, after + spread)
 
+    def runs_in(self, capacity_bytes: int, **change: Any) -> bool:
+        """The step runs in this memory with these fields of the settings changed.
+
+        Args:
+            capacity_bytes: What the caching allocator can get in all.
+            change: Fields of the settings.
+        """
+        return self.at(**change).runs_in(max(0, capacity_bytes - self._rest_bytes))
+
     def largest_micro_batch(self, capacity_bytes: int, **change: Any) -> int:
-        """The largest micro-batch that runs in this memory; 0 where not even one sample does.
+        """The largest micro-batch that runs in this memory, added up to the samples of a step; 0 where not even one does.
 
         Args:
             capacity_bytes: What the caching allocator can get in all.
             change: Further fields of the settings, e.g. ``precision="bf16"``.
         """
-        estimate = self.at(**change)
-        fixed = max(0, capacity_bytes - self._rest_bytes)
-        return estimate.max_micro_batch_in(fixed)
+        whole = self._config.effective_batch_size
+        if self._config.micro_batch_size < whole and self.runs_in(
+            capacity_bytes, **{**change, "micro_batch_size": whole}
+        ):
+            return whole
+        # Of several micro-batches the later ones run beside the gradients of the first.
+        accumulated = self.at(**{**change, "micro_batch_size": -(-whole // 2)}) if whole > 1 else self.at(**change)
+        return accumulated.max_micro_batch_in(max(0, capacity_bytes - self._rest_bytes))
 
     def changed(self, **change: Any) -> TrainConfig:
         """The settings with these fields changed; a new micro-batch keeps the samples of a step.

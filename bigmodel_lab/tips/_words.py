@@ -15,9 +15,19 @@ def sentences(*parts: str | None) -> str:
     return " ".join(part for part in parts if part)
 
 
-def goal_of(evidence: Evidence) -> Goal:
-    """What a tip that helps both memory and speed is for now."""
-    return "memory" if evidence.memory_pressure else "speed"
+SMALL_SHARE = 0.02
+"""A smaller saving is within what one prediction is off (our choice)."""
+
+
+def goal_of(evidence: Evidence, effect: MemoryEffect | None) -> Goal:
+    """What a tip that helps both memory and speed is for now: memory where that is short and does not stay as it is.
+
+    Args:
+        evidence: What is known.
+        effect: Predicted; None is unknown, and believed to help.
+    """
+    helps = effect is None or saves(effect, SMALL_SHARE)
+    return "memory" if evidence.memory_pressure and helps else "speed"
 
 
 def saves(effect: MemoryEffect | None, share: float) -> bool:

@@ -12,8 +12,10 @@ from bigmodel_lab.tips._words import saves
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
 from bigmodel_lab.training.checkpointing import repeated_blocks
 
-_WORTH = 0.05
-"""A smaller saving is not worth another forward pass (our choice)."""
+_WORTH, _WORTH_ALONE = 0.05, 0.1
+"""A smaller saving is not worth another forward pass: where the step has room then, and where it still has none (our choice)."""
+_ROOM = 0.1
+"""Where a step fits by its prediction and is short of memory all the same, so much less makes room (our choice)."""
 _FORWARD_SHARE = 0.33
 """Of a step, the forward pass takes about a third: the backward pass computes two products for each of its one."""
 
@@ -30,7 +32,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     if not names:
         return None
     effect = evidence.memory_after(activation_checkpointing=names)
-    if not saves(effect, _WORTH):
+    if not _is_enough(evidence, names) and not saves(effect, _WORTH if evidence.would_fit() else _WORTH_ALONE):
         return None
     return Proposal(
         tip="activation_checkpointing",
@@ -78,17 +80,25 @@ def _activations(predictor: Predictor, module: str) -> int:
 
 
 def _chosen(evidence: Evidence, candidates: Sequence[str]) -> tuple[str, ...]:
-    """The fewest of them that make the step fit, by halving; all where even that does not suffice."""
+    """The fewest of them that are enough, by halving; all where even that does not suffice."""
     if not candidates:
         return ()
     low, high = 0, len(candidates)
     while high - low > 1:
         middle = (low + high) // 2
-        if evidence.would_fit(activation_checkpointing=tuple(candidates[:middle])):
+        if _is_enough(evidence, candidates[:middle]):
             high = middle
         else:
             low = middle
     return tuple(candidates[:high])
+
+
+def _is_enough(evidence: Evidence, names: Sequence[str]) -> bool:
+    """The step fits with them. Where it was predicted to fit without, and memory is short, that says nothing: it must shrink."""
+    change = {"activation_checkpointing": tuple(names)}
+    if evidence.would_fit():
+        return saves(evidence.memory_after(**change), _ROOM)
+    return bool(evidence.would_fit(**change))
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.tips import activation_checkpointing
 from bigmodel_lab.tips._words import saves
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
 from bigmodel_lab.units import format_bytes
@@ -21,6 +22,9 @@ def propose(evidence: Evidence) -> Proposal | None:
         return None
     effect = evidence.memory_after(activation_offload=True)
     if effect is None or not saves(effect, _WORTH) or free < _HOST_MARGIN * effect.saved_bytes:
+        return None
+    faster = activation_checkpointing.propose(evidence)
+    if faster is not None and evidence.would_fit(**faster.change):
         return None
     return Proposal(
         tip="activation_offload",

@@ -47,6 +47,11 @@ class MemoryEffect:
     """Most that is expected afterwards."""
 
     @property
+    def short(self) -> str:
+        """Both peaks alone, for a narrow place."""
+        return f"{format_bytes(self.before_bytes)} → {format_bytes(self.after_bytes)}"
+
+    @property
     def saved_bytes(self) -> int:
         """What the change frees at the peak; negative where it takes more."""
         return self.before_bytes - self.after_bytes
@@ -72,6 +77,11 @@ class SpeedEffect:
     """Most that is expected."""
     source: str
     """Where the figures come from, in words: a publication with its card, or how they follow from what was measured."""
+
+    @property
+    def short(self) -> str:
+        """The factors alone, for a narrow place."""
+        return text("tip.speed_short", "time × {least:.2g} – {most:.2g}", least=self.least, most=self.most)
 
     def __str__(self) -> str:
         return text(
@@ -338,7 +348,7 @@ class Evidence:
         """Whether the step runs with these fields of the settings changed; None where nothing can be said."""
         if self.predictor is None or self.capacity_bytes is None:
             return None
-        return self.predictor.peak(**change).most_reserved_bytes <= self.capacity_bytes
+        return self.predictor.runs_in(self.capacity_bytes, **change)
 
     def with_change(self, **change: Any) -> TrainConfig:
         """The settings with these fields changed.

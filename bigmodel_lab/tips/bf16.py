@@ -23,13 +23,15 @@ def propose(evidence: Evidence) -> Proposal | None:
         precision=evidence.config.precision,
         card=card.name,
     )
+    effect = evidence.memory_after(precision="bf16")
+    goal = goal_of(evidence, effect)
     return Proposal(
         tip="bf16",
-        goal=goal_of(evidence),
+        goal=goal,
         title=text("tip.bf16.title", "Mixed precision: bf16"),
-        why=sentences(evidence.memory_pressure, why),
+        why=sentences(evidence.memory_pressure if goal == "memory" else None, why),
         change={"precision": "bf16"},
-        memory=evidence.memory_after(precision="bf16"),
+        memory=effect,
         speed=SpeedEffect(
             0.38,
             1.0,

@@ -12,7 +12,10 @@ _STATE_SHARE = 0.25
 """Below this share of the peak the states are not what fills the card (our choice)."""
 _FEWEST_PARAMETERS = 10_000_000
 """Smaller models have small states (our choice)."""
-_FROM = frozenset(("adam", "adamw"))
+_CLASSES = {"adam": "Adam8bit", "adamw": "AdamW8bit"}
+"""Their classes in ``torchao.optim`` and in ``bitsandbytes.optim``, with the arguments of torch's own."""
+_KEPT = ("betas", "eps", "weight_decay")
+"""Options that all three have; the others say how torch computes."""
 _SPREAD = 0.05
 
 
@@ -20,7 +23,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     """Where memory is short and much of it are the states of Adam or AdamW."""
     config, predictor, model = evidence.config, evidence.predictor, evidence.model
     short = evidence.memory_pressure
-    if short is None or predictor is None or model is None or config.optimizer not in _FROM:
+    if short is None or predictor is None or model is None or config.optimizer not in _CLASSES:
         return None
     estimate = predictor.estimate
     states = estimate.by_category.get("optimizer_state", 0)
@@ -30,7 +33,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     return Proposal(
         tip="eight_bit_optimizer",
         goal="memory",
-        title=text("tip.eight_bit.title", "AdamW with states in 8 bits"),
+        title=text("tip.eight_bit.title", "{name}: the optimizer's states in 8 bits", name=_CLASSES[config.optimizer]),
         why=text(
             "tip.eight_bit.why",
             "{short} The optimizer's states are {states}, {share} of the peak.",
@@ -76,16 +79,19 @@ def _effect(evidence: Evidence) -> MemoryEffect | None:
 
 
 def _code(evidence: Evidence) -> tuple[Code, ...]:
-    rate = evidence.config.learning_rate
-    packages = evidence.platform.packages
-    ao = f"from torchao.optim import AdamW8bit\noptimizer = AdamW8bit(model.parameters(), lr={rate!r})"
-    bnb = f"import bitsandbytes as bnb\noptimizer = bnb.optim.AdamW8bit(model.parameters(), lr={rate!r})"
+    config, packages = evidence.config, evidence.platform.packages
+    name = _CLASSES[config.optimizer]
+    options = {"lr": config.learning_rate, **{k: v for k, v in config.optimizer_options.items() if k in _KEPT}}
+    made = f"{name}(model.parameters(), {', '.join(f'{k}={v!r}' for k, v in options.items())})"
+    ao = f"from torchao.optim import {name}\noptimizer = {made}"
+    bnb = f"import bitsandbytes as bnb\noptimizer = bnb.optim.{made}"
     missing = "" if packages & {"torchao", "bitsandbytes"} else "# pip install torchao\n"
     plain = bnb if "bitsandbytes" in packages and "torchao" not in packages else missing + ao
-    return (
-        Code("plain", plain, in_mid_run=False),
-        Code("transformers", 'TrainingArguments(optim="adamw_bnb_8bit")  # needs bitsandbytes', in_mid_run=False),
-    )
+    found = [Code("plain", plain, in_mid_run=False)]
+    if config.optimizer == "adamw":  # it has no Adam in 8 bits
+        arguments = 'TrainingArguments(optim="adamw_bnb_8bit")  # needs bitsandbytes'
+        found.append(Code("transformers", arguments, in_mid_run=False))
+    return tuple(found)
 
 
 TIP = Tip(propose)

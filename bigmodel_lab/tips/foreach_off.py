@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips._kernels import BY_LISTS
-from bigmodel_lab.tips._words import saves
+from bigmodel_lab.tips._words import SMALL_SHARE, saves
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
-
-_WORTH = 0.02
-"""A smaller saving is within what one prediction is off (our choice)."""
 
 
 def propose(evidence: Evidence) -> Proposal | None:
@@ -19,7 +16,7 @@ def propose(evidence: Evidence) -> Proposal | None:
         return None
     changed = {**options, "foreach": False}
     effect = evidence.memory_after(optimizer_options=changed)
-    if not saves(effect, _WORTH) and (full is None or full.phase != "optimizer"):
+    if not saves(effect, SMALL_SHARE) and (full is None or full.phase != "optimizer"):
         return None
     return Proposal(
         tip="foreach_off",

@@ -13,7 +13,8 @@ _VOLTA = (7, 0)
 
 def propose(evidence: Evidence) -> Proposal | None:
     """On Volta and Turing, such as a T4, where the run computes in fp32."""
-    if evidence.config.precision != "fp32" or not evidence.capability_from(_VOLTA) or evidence.capability_from(AMPERE):
+    is_full = evidence.config.precision in {"fp32", "tf32"}  # these cards have no TF32, and compute it in fp32
+    if not is_full or not evidence.capability_from(_VOLTA) or evidence.capability_from(AMPERE):
         return None
     card = evidence.card
     assert card is not None
@@ -22,13 +23,15 @@ def propose(evidence: Evidence) -> Proposal | None:
         "The run computes in fp32, and {card} has tensor cores for fp16, but none for bf16.",
         card=card.name,
     )
+    effect = evidence.memory_after(precision="fp16")
+    goal = goal_of(evidence, effect)
     return Proposal(
         tip="fp16",
-        goal=goal_of(evidence),
+        goal=goal,
         title=text("tip.fp16.title", "Mixed precision: fp16 with a gradient scaler"),
-        why=sentences(evidence.memory_pressure, why),
+        why=sentences(evidence.memory_pressure if goal == "memory" else None, why),
         change={"precision": "fp16"},
-        memory=evidence.memory_after(precision="fp16"),
+        memory=effect,
         speed=SpeedEffect(
             0.29,
             1.0,

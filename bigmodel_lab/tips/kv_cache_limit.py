@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from bigmodel_lab.estimate._generate import generate_step
 from bigmodel_lab.i18n import text
-from bigmodel_lab.tips.base import Code, Evidence, Proposal, Tip
+from bigmodel_lab.tips.base import Code, Evidence, MemoryEffect, Proposal, Tip
+
+_SPREAD = 0.05
+"""Range to either side, as of every prediction."""
 
 
 def propose(evidence: Evidence) -> Proposal | None:
@@ -21,6 +27,7 @@ def propose(evidence: Evidence) -> Proposal | None:
             "{short} Each layer keeps keys and values of every token until the answer is complete.",
             short=short,
         ),
+        memory=_effect(evidence, fewer),
         needs_restart=True,
         costs=(text("tip.kv_cache.cost", "Answers end earlier."),),
         code=(
@@ -33,6 +40,19 @@ def propose(evidence: Evidence) -> Proposal | None:
         ),
         weight=0.3,
     )
+
+
+def _effect(evidence: Evidence, tokens: int) -> MemoryEffect | None:
+    """Of generating so many; None where what was traced is not our own generation."""
+    if evidence.predictor is None:
+        return None
+    estimate, before = evidence.predictor.estimate, evidence.predictor.peak().allocated_bytes
+    step = estimate.plan.step
+    if not isinstance(step, partial) or step.func is not generate_step:
+        return None
+    shorter = estimate.again(step=partial(generate_step, new_tokens=tokens))
+    after = before - estimate.peak_allocated_bytes + shorter.peak_allocated_bytes
+    return MemoryEffect(before, after, round((1 - _SPREAD) * after), round((1 + _SPREAD) * after))
 
 
 TIP = Tip(propose)

@@ -16,6 +16,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     size = _size(evidence)
     if not 0 < size < config.micro_batch_size:
         return None
+    size = _batch.balanced(config, size)
     passes = config.with_micro_batch(size).gradient_accumulation_steps / config.gradient_accumulation_steps
     return Proposal(
         tip="micro_batch_down",
@@ -40,10 +41,11 @@ def propose(evidence: Evidence) -> Proposal | None:
 
 
 def _size(evidence: Evidence) -> int:
-    capacity = evidence.capacity_bytes
-    if evidence.predictor is None or capacity is None:
+    if evidence.predictor is None or evidence.capacity_bytes is None:
         return evidence.config.micro_batch_size // 2
-    largest = evidence.predictor.largest_micro_batch(capacity)
+    largest = _batch.largest(evidence)
+    if largest is None:
+        return 0
     if evidence.out_of_memory is None:
         return largest
     # What ran out was predicted to fit: the prediction was wrong, so take less than it says.

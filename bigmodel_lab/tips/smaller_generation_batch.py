@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.tips import _batch
 from bigmodel_lab.tips.base import Code, Evidence, Proposal, Tip
 
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where answering runs short of memory: the largest batch that fits."""
-    short, predictor, capacity = evidence.memory_pressure, evidence.predictor, evidence.capacity_bytes
-    if short is None or evidence.mode == "train" or predictor is None or capacity is None:
+    short, now = evidence.memory_pressure, evidence.config.micro_batch_size
+    if short is None or evidence.mode == "train":
         return None
-    size, now = predictor.largest_micro_batch(capacity), evidence.config.micro_batch_size
-    if not 0 < size < now:
+    size = _batch.largest(evidence)
+    if size is None or not 0 < size < now:
         return None
     return Proposal(
         tip="smaller_generation_batch",

@@ -6,9 +6,6 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.tips import _batch
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
 
-_PLATEAU = 0.05
-"""A gain below this is none: ``METRIC_PERCENT_DIFF_CONST`` of DeepSpeed's autotuning (0.19)."""
-
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where the run itself has measured a smaller size within 5 % of the present throughput."""
@@ -17,9 +14,8 @@ def propose(evidence: Evidence) -> Proposal | None:
     now = measured.get(config.micro_batch_size)
     if now is None or evidence.simulated:
         return None
-    sizes = [
-        size for size, speed in measured.items() if size < config.micro_batch_size and speed >= (1 - _PLATEAU) * now
-    ]
+    present = config.micro_batch_size
+    sizes = [size for size in measured if size < present and _batch.is_as_fast(measured, size, present)]
     if not sizes:
         return None
     size = min(sizes)
@@ -35,7 +31,7 @@ def propose(evidence: Evidence) -> Proposal | None:
             small=measured[size],
             size=size,
             large=now,
-            present=config.micro_batch_size,
+            present=present,
         ),
         change=_batch.change_to(config, size),
         memory=evidence.memory_after(micro_batch_size=size),

@@ -183,7 +183,8 @@ class Guard:
         recovery = self._recovery
         self._log.event("out_of_memory", action=recovery.action, waits=recovery.action == "ask", **asdict(full))
         goes_on = recovery.changed(run, full)
-        self._log.event("out_of_memory_settled", goes_on=goes_on, micro_batch_size=run.config.micro_batch_size)
+        if goes_on:
+            self._log.event("out_of_memory_settled", micro_batch_size=run.config.micro_batch_size)
         return goes_on
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from bigmodel_lab._virtual_gpu import VirtualGpu
@@ -39,9 +41,9 @@ class Wide(torch.nn.Module):
 
 
 def small_gpu(free_mib: int) -> VirtualGpu:
-    """A card on which others leave so much for tensors."""
+    """A card that has so much for tensors beside its context."""
     whole = card("2GiB")
-    return VirtualGpu(whole, others=whole.usable_bytes() - free_mib * MIB)
+    return VirtualGpu(replace(whole, total_bytes=whole.context_bytes + free_mib * MIB))
 
 
 def trainer_on(gpu: VirtualGpu, log: FakeLog, model: torch.nn.Module | None = None, **settings: object) -> Trainer:

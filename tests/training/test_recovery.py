@@ -85,7 +85,19 @@ def test_every_failure_is_settled_in_the_record() -> None:
     last = [data for kind, data in log.events if kind == "out_of_memory_settled"][-1]
 
     assert kinds == ["out_of_memory", "out_of_memory_settled"] * (len(kinds) // 2)
-    assert (last["goes_on"], last["micro_batch_size"]) == (True, trainer.config.micro_batch_size)
+    assert last["micro_batch_size"] == trainer.config.micro_batch_size
+
+
+def test_a_failure_that_ends_the_run_stays_unsettled() -> None:
+    """So that whoever opens the record sees what ran out."""
+    gpu, log = small_gpu(60), FakeLog()
+    with gpu:
+        trainer = trainer_on(gpu, log)
+        trainer.recover_by(Raise())
+        with pytest.raises(torch.OutOfMemoryError):
+            trainer.run()
+
+    assert [kind for kind, _ in log.events if kind.startswith("out_of_memory")] == ["out_of_memory"]
 
 
 def test_where_not_one_sample_fits_the_original_error_is_raised() -> None:
