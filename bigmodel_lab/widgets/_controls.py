@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from bigmodel_lab.runlog.mailbox import Mailbox
 
 COMMANDS = frozenset({"pause", "resume", "stop"})
-"""What the browser may ask for."""
+"""What the browser may ask of the run."""
+TIP_COMMANDS = frozenset({"apply", "undo"})
+"""What it may ask about a proposal, by its number."""
 _PATIENCE_SECONDS = 3.0
 
 
@@ -36,14 +38,24 @@ class Controls:
         self._handlers.add(threading.get_ident())
         self._judge()
 
-    def post(self, name: object, status: Status) -> bool:
+    def post(self, name: object, status: Status, number: object = None) -> bool:
         """Put a command into the mailbox; False where there is none, or nothing to command.
 
         A button pressed during a cell may arrive after it. It must not hit the next run.
+
+        Args:
+            name: As the browser sent it.
+            status: Where the run stands.
+            number: Of the proposal that it is about, as the browser sent it; None for a command about the run.
         """
-        if self._mailbox is None or status.ended or name not in COMMANDS:
+        if self._mailbox is None or status.ended or not isinstance(name, str):
             return False
-        self._mailbox.post(str(name), "widget")
+        if name in TIP_COMMANDS and isinstance(number, int) and not isinstance(number, bool):
+            self._mailbox.post(name, "widget", id=number)
+        elif name in COMMANDS:
+            self._mailbox.post(name, "widget")
+        else:
+            return False
         return True
 
     def facts(self, state: RunState) -> dict[str, Any]:

@@ -74,9 +74,21 @@ def range_answer(request: object, group: Group) -> Frame:
     return _frame({"type": "range", "request": request}, [group], None)
 
 
-def ack(name: str, *, ok: bool) -> Frame:
-    """Says that a command was put into the mailbox, or that it was refused."""
-    return Frame({"type": "ack", "name": name, "ok": ok}, b"")
+def tips(content: Mapping[str, Any]) -> Frame:
+    """Every card of a tip and what ran out of memory; a change sends them all, which is seldom."""
+    return Frame({"type": "tips", **content}, b"")
+
+
+def ack(name: str, *, ok: bool, number: object = None) -> Frame:
+    """Says that a command was put into the mailbox, or that it was refused.
+
+    Args:
+        name: Of the command.
+        ok: It was put into the mailbox.
+        number: Of the proposal that it was about; None for a command about the run.
+    """
+    about = {} if number is None else {"id": number}
+    return Frame({"type": "ack", "name": name, "ok": ok, **about}, b"")
 
 
 def fit(groups: Sequence[Group], limit_bytes: int) -> list[Group]:

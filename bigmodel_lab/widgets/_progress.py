@@ -13,13 +13,14 @@ from bigmodel_lab.runlog.base import Source
 from bigmodel_lab.units import format_number, format_seconds, format_value
 from bigmodel_lab.widgets._state import RunState, StateReader
 from bigmodel_lab.widgets._strings import STATUS
+from bigmodel_lab.widgets._tips import held_line
 
 _WIDTH = 20
 _SHOWN = (("loss", ""), ("accuracy", "fraction"), ("validation_loss", ""), ("validation_accuracy", "fraction"))
 
 
 def line(state: RunState, values: dict[str, float]) -> str:
-    """The run in one line: bar, step, epoch, latest values, time left.
+    """The run in one line: bar, step, epoch, latest values, time left, and what waits for a decision.
 
     Args:
         state: Where the run stands.
@@ -30,8 +31,8 @@ def line(state: RunState, values: dict[str, float]) -> str:
         of = f"/{state.epochs}" if state.epochs is not None else ""
         parts.append(text("progress.epoch", "epoch {epoch}{of}", epoch=state.epoch, of=of))
     parts += [f"{key} {format_value(values[key], unit)}" for key, unit in _SHOWN if key in values]
-    parts.append(_times(state))
-    return " · ".join(parts)
+    parts += [_times(state), held_line(state)]
+    return " · ".join(part for part in parts if part)
 
 
 def latest(source: Source) -> dict[str, float]:

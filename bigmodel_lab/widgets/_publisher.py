@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bigmodel_lab.runlog.base import Source, StreamHeader
-from bigmodel_lab.widgets import _frames
+from bigmodel_lab.widgets import _frames, _tips
 from bigmodel_lab.widgets._cell import sending_errors
 from bigmodel_lab.widgets._frames import Frame, Group
 from bigmodel_lab.widgets._state import RunState, StateReader
@@ -61,6 +61,7 @@ class Publisher:
         self._shown: Mapping[str, Any] = {}
         self._told: tuple[object, ...] = ()
         self._told_unknown: Mapping[str, str] = {}
+        self._told_tips: Mapping[str, Any] | None = {"cards": [], "held": None}  # nothing needs no telling
         self._failures = 0
         self.failure: str | None = None
         """Why nothing is sent any more; None while sending works."""
@@ -73,9 +74,9 @@ class Publisher:
         """A view appeared: it needs the whole run, and to know that it was heard."""
         self._wants_keyframe = self._greeted = True
 
-    def ack(self, name: str, *, ok: bool) -> None:
-        """Tell the browser what became of a command."""
-        self._outbox.append(_frames.ack(name, ok=ok))
+    def ack(self, name: str, *, ok: bool, number: object = None) -> None:
+        """Tell the browser what became of a command, and about which proposal it was where it was about one."""
+        self._outbox.append(_frames.ack(name, ok=ok, number=number))
 
     def request_range(self, request: RangeRequest) -> None:
         """A view wants finer data of a stretch."""
@@ -105,8 +106,9 @@ class Publisher:
             self._deliver(_frames.delta(self._next_seq(), groups, self._message(whole=False)))
         if self._now() - self._last_keyframe >= KEYFRAME_SECONDS:
             self._send_keyframe()
+        advised = self._tell_tips()
         # A tick without news says that nothing is left to read.
-        self.ended = self.state.status.ended and not (groups or self._outbox or self._wants_keyframe)
+        self.ended = self.state.status.ended and not (groups or advised or self._outbox or self._wants_keyframe)
 
     def _follow_structure(self) -> None:
         changed = not self._unknown.keys() <= self._told_unknown.keys()
@@ -150,7 +152,17 @@ class Publisher:
         self._wants_keyframe = False
         if self._greeted:
             self._greeted = False
+            self._tell_tips(again=True)
             self._deliver(_frames.ack("hello", ok=True))
+
+    def _tell_tips(self, *, again: bool = False) -> bool:
+        """Send cards and what ran out of memory where they changed; whether they were sent."""
+        tips = {"cards": _tips.cards(self._source.proposals()), "held": _tips.held(self.state)}
+        if tips == self._told_tips and not again:
+            return False
+        self._deliver(_frames.tips(tips))
+        self._told_tips = tips
+        return True
 
     def _new_groups(self) -> list[Group]:
         groups = []
@@ -184,6 +196,7 @@ class Publisher:
 
     def _note_failure(self, error: Exception) -> None:
         self._wants_keyframe = True  # what was lost comes again, as a whole
+        self._told_tips = None
         self._seq += 1
         self._failures += 1
         if self._failures >= _FAILURES:

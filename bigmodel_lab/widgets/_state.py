@@ -12,6 +12,7 @@ from bigmodel_lab.runlog.base import Event, Source, Status
 
 _STOPS = frozenset({"paused", "ended"})
 _STARTS = frozenset({"resumed", "started", "reopened"})
+_SETTLED = frozenset({"out_of_memory_settled", "reopened"})
 _WINDOW_SECONDS = 30.0
 
 
@@ -33,6 +34,8 @@ class RunState:
     """Seconds since the run began, pauses not counted."""
     eta: float | None
     """Seconds still to go at the recent pace; None is unknown."""
+    out_of_memory: Mapping[str, Any] | None = None
+    """Facts of the step that ran out of memory, until it is known what becomes of it; None while all fits."""
 
     def message(self) -> dict[str, Any]:
         """The state as the browser takes it, values of JSON, times to a tenth of a second."""
@@ -57,6 +60,7 @@ class StateReader:
         self._pace = _Pace()
         self._now = monotonic_ns
         self._next_event = 0
+        self._out_of_memory: Mapping[str, Any] | None = None
         self._seen_rows = 0
         self._last_row = (-1, int(self._header["started_monotonic_ns"]))
 
@@ -67,6 +71,7 @@ class StateReader:
             if event.kind == "reopened" and self._clock.running:  # the process was killed: nobody noted the end
                 self._clock.stop(self._last_before(event.monotonic_ns))
             self._clock.note(event)
+            self._note_memory(event)
             self._next_event = event.index + 1
         last_step, last_ns = self._newest()
         made = last_step + 1
@@ -81,7 +86,14 @@ class StateReader:
             **_epochs(made, self._header),
             elapsed=elapsed,
             eta=None if status.ended else self._pace.eta(elapsed, made, total),
+            out_of_memory=self._out_of_memory,
         )
+
+    def _note_memory(self, event: Event) -> None:
+        if event.kind == "out_of_memory":
+            self._out_of_memory = event.data
+        elif event.kind in _SETTLED:
+            self._out_of_memory = None
 
     def _newest(self) -> tuple[int, int]:
         """Step and time of the newest step; (-1, start of the run) before the first."""

@@ -15,6 +15,16 @@ STATUS = {
 }
 """Name of each status, for a person."""
 
+TIP_STATE = {
+    "proposed": Text("dashboard.tip_proposed", "proposed"),
+    "applied": Text("dashboard.tip_applied", "being measured"),
+    "kept": Text("dashboard.tip_kept", "kept"),
+    "reverted": Text("dashboard.tip_reverted", "taken back"),
+    "inconclusive": Text("dashboard.tip_inconclusive", "no clear effect"),
+    "undone": Text("dashboard.tip_undone", "undone"),
+}
+"""What became of a proposal, for a person; one that was withdrawn is not shown."""
+
 BADGE = {
     "simulated": Text("origin.simulated", "simulated"),
     "recorded": Text("origin.recorded", "recorded"),
@@ -101,6 +111,28 @@ _TEXTS = (
     Text("dashboard.chart_summary", "{title}: {values}"),
     Text("dashboard.cursor_step", "step {step}"),
     Text("dashboard.cursor_time", "at {time}"),
+    Text("dashboard.tips", "Tips"),
+    Text("dashboard.tips_one", "1 tip: {titles}"),
+    Text("dashboard.tips_many", "{count} tips: {titles}"),
+    Text("dashboard.apply", "Apply"),
+    Text("dashboard.applying", "Applying…"),
+    Text("dashboard.undo", "Undo"),
+    Text("dashboard.undoing", "Undoing…"),
+    Text("dashboard.details", "Details"),
+    Text("dashboard.expected", "expected"),
+    Text("dashboard.measured", "measured here"),
+    Text("dashboard.costs", "What it may cost"),
+    Text("dashboard.in_mid_run", "can be done while the run goes on"),
+    Text("dashboard.in_new_run", "takes a new run"),
+    Text("dashboard.simulated", "simulated"),
+    Text("dashboard.needs_restart", "needs a restart"),
+    Text("dashboard.goal_memory", "memory"),
+    Text("dashboard.goal_speed", "speed"),
+    Text("dashboard.goal_quality", "quality"),
+    Text("dashboard.goal_energy", "energy"),
+    Text("dashboard.in_use", "In use at that moment"),
+    Text("dashboard.original_error", "Original error"),
+    *TIP_STATE.values(),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from html import escape
+from textwrap import shorten
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog.base import Source
@@ -12,9 +13,10 @@ from bigmodel_lab.units import format_number, format_seconds
 from bigmodel_lab.widgets._panels import Panel, Series, panels
 from bigmodel_lab.widgets._scale import Box, Scale
 from bigmodel_lab.widgets._spec import badge
-from bigmodel_lab.widgets._state import StateReader
+from bigmodel_lab.widgets._state import RunState, StateReader
 from bigmodel_lab.widgets._strings import STATUS
 from bigmodel_lab.widgets._ticks import log_ticks, tick_label, ticks
+from bigmodel_lab.widgets._tips import held, top_lines
 
 PALETTE = ("#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e7781")
 """Colours of the lines on white, by index; each has a contrast of at least 3:1."""
@@ -22,17 +24,18 @@ PALETTE = ("#1f6feb", "#d1570a", "#1a7f37", "#8250df", "#bf3989", "#6e7781")
 _WIDEST_BYTES = 60_000
 _BUCKETS = (120, 80, 48, 24, 12)
 _PANEL_WIDTH, _PANEL_HEIGHT, _GAP, _HEADER = 300, 190, 12, 62
+_LINE, _LETTER = 18, 6.1  # height of a line of text, and a little more than the width of a letter
 _STYLE = (
     "text{font:11px system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif;fill:#57606a}"
     ".h{font-size:16px;font-weight:600;fill:#1f2328}.t{font-size:12.5px;font-weight:600;fill:#1f2328}"
     ".e{text-anchor:end}.m{text-anchor:middle}.k{fill:#1f2328}"
     ".b{fill:none;stroke-width:1.6;stroke-linejoin:round}.d{stroke-dasharray:5 4}.r{fill-opacity:.25;stroke-opacity:.55;stroke-width:.7}"
-    ".g{stroke:#d8dee4;stroke-width:1}"
+    ".g{stroke:#d8dee4;stroke-width:1}.w{fill:#a51d24;font-weight:600}"
 )
 
 
 def picture(source: Source, size: int = 960, note: str = "") -> str:
-    """The run as an SVG document of at most about 60 kB, on a white card.
+    """The run as an SVG document of at most about 60 kB, on a white card: charts, what waits, the first tips.
 
     Args:
         source: The run.
@@ -51,15 +54,20 @@ def _document(source: Source, width: int, note: str, all_panels: list[Panel]) ->
     missing = [panel for panel in all_panels if not panel.series]
     columns = max(1, min((width - _GAP) // (_PANEL_WIDTH + _GAP), len(filled) or 1))
     panel_width = (width - _GAP) / columns - _GAP
-    top = _HEADER + (18 if note else 0)
-    parts = [*_header(source, width), f'<text x="{_GAP}" y="{_HEADER + 6}">{escape(note)}</text>' if note else ""]
+    state = StateReader(source).read()
+    above = _above(note, state)
+    top = _HEADER + _LINE * len(above)
+    parts = [*_header(source, state, width), *_lines(above, _HEADER + 6, width)]
     for nth, panel in enumerate(filled):
         left = _GAP + (nth % columns) * (panel_width + _GAP)
         parts += _panel(panel, left, top + nth // columns * (_PANEL_HEIGHT + _GAP), panel_width)
     bottom = top + -(-len(filled) // columns) * (_PANEL_HEIGHT + _GAP)
     parts += _missing(missing, bottom)
     height = bottom + 16 * len(missing) + (10 if missing else 0)
-    title, description = _in_words(source, filled)
+    tips = _tips(source)
+    parts += _lines(tips, height + 12, width)
+    height += _LINE * len(tips) + (4 if tips else 0)
+    title, description = _in_words(source, state, filled)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="img"><title>{escape(title)}</title><desc>{escape(description)}</desc>'
@@ -68,8 +76,32 @@ def _document(source: Source, width: int, note: str, all_panels: list[Panel]) ->
     )
 
 
-def _header(source: Source, width: int) -> list[str]:
-    header, state = source.header(), StateReader(source).read()
+def _above(note: str, state: RunState) -> list[tuple[str, str]]:
+    """What stands between header and charts: the note, and what a step waits for."""
+    told = held(state)
+    waits = [("w", told["title"]), ("", told["sentence"])] if told is not None and told["waits"] else []
+    return [*([("", note)] if note else []), *waits]
+
+
+def _lines(lines: Iterable[tuple[str, str]], top: float, width: int) -> list[str]:
+    """Lines of text, each with its class, cut where the picture ends; those of the class ``n`` are set in."""
+    letters = int((width - 3 * _GAP) / _LETTER)
+    cut = [(css, _GAP + (10 if css == "n" else 2), shorten(line, letters, placeholder=" …")) for css, line in lines]
+    return [
+        f'<text class="{css}" x="{left}" y="{top + _LINE * nth:.0f}">{escape(line)}</text>'
+        for nth, (css, left, line) in enumerate(cut)
+    ]
+
+
+def _tips(source: Source) -> list[tuple[str, str]]:
+    """The first tips: a heading, then for each its title and its numbers."""
+    found = top_lines(source.proposals())
+    lines = [(css, line) for title, numbers in found for css, line in (("k", f"• {title}"), ("n", numbers)) if line]
+    return [("t", text("dashboard.tips", "Tips")), *lines] if found else []
+
+
+def _header(source: Source, state: RunState, width: int) -> list[str]:
+    header = source.header()
     name = escape(str(header["name"]))
     of = f" / {format_number(state.total_steps)}" if state.total_steps else ""
     begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(int(header["started_wall_ns"]) / 1e9))
@@ -183,8 +215,8 @@ def _path(points: list[tuple[float, float]]) -> str:
     return "".join(written)
 
 
-def _in_words(source: Source, filled: Iterable[Panel]) -> tuple[str, str]:
-    header, state = source.header(), StateReader(source).read()
+def _in_words(source: Source, state: RunState, filled: Iterable[Panel]) -> tuple[str, str]:
+    header = source.header()
     title = text("picture.title", "Run {name}: {status}", name=header["name"], status=STATUS[state.status])
     charts = (f"{panel.chart.title}: " + ", ".join(panel.legend(s) for s in panel.series) for panel in filled)
     origin = badge(str(header["origin"]))

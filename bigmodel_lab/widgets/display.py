@@ -266,8 +266,9 @@ class RunDisplay:
             self._publisher.hello()
             self._heard.set()
         elif kind == "command":
-            ok = self._controls.post(content.get("name"), self._source.status())
-            self._publisher.ack(str(content.get("name")), ok=ok)
+            name, number = content.get("name"), content.get("id")
+            ok = self._controls.post(name, self._source.status(), number)
+            self._publisher.ack(str(name), ok=ok, number=number)
         elif kind == "range" and (request := RangeRequest.parse(content)) is not None:
             self._publisher.request_range(request)
         self._wake()

@@ -4,10 +4,11 @@
  * A press answers at once ("Pausing…") and waits for the state to confirm it.
  */
 
+import { terminal } from "./copy";
 import { el, icon, setText, show } from "./dom";
 import type { Run } from "./run";
 import { isLive, type CommandName, type Reach, type Status } from "./spec";
-import { fill, type Strings } from "./strings";
+import type { Strings } from "./strings";
 
 const SLOW_MS = 3_000;
 const REACHED: Readonly<Record<CommandName, readonly Status[]>> = {
@@ -36,8 +37,9 @@ class Button {
     readonly name: CommandName,
     private readonly strings: Strings,
     press: (name: CommandName) => void,
+    id: string = name,
   ) {
-    this.node = el("button", { type: "button", class: `bml-command bml-${name}`, "data-testid": `bml-${name}` });
+    this.node = el("button", { type: "button", class: `bml-command bml-${name}`, "data-testid": `bml-${id}` });
     this.node.append(icon(SHAPES[name]), this.label);
     this.node.addEventListener("click", () => press(name));
   }
@@ -55,6 +57,9 @@ class Button {
 export class Controls {
   readonly buttons = el("div", { class: "bml-commands" });
   readonly advice = el("div", { class: "bml-advice", "data-testid": "bml-advice" });
+  /** Stops a run whose step waits for memory, where that is told. */
+  readonly ways = el("div", { class: "bml-commands" });
+  private readonly stopHere: Button;
   private readonly all: readonly Button[];
   private pending: Pending | null = null;
   private refused = false;
@@ -68,6 +73,8 @@ export class Controls {
     const names: readonly CommandName[] = ["pause", "resume", "stop"];
     this.all = names.map((name) => new Button(name, run.spec.strings, (pressed) => this.press(pressed)));
     this.buttons.append(...this.all.map((button) => button.node));
+    this.stopHere = new Button("stop", run.spec.strings, (pressed) => this.press(pressed), "held-stop");
+    this.ways.append(this.stopHere.node);
     this.advice.hidden = true;
   }
 
@@ -94,6 +101,7 @@ export class Controls {
     const focused = this.all.find((button) => button.node === document.activeElement);
     for (const button of this.all) button.refresh(reach === "live" && visible[button.name], this.pending);
     if (focused?.node.hidden) this.passFocus();
+    this.stopHere.refresh(reach === "live" && this.run.advice.held?.waits === true, this.pending);
     this.advise(reach, now);
   }
 
@@ -126,8 +134,9 @@ export class Controls {
     else if (slow) text = strings.command_slow;
     else if (this.refused) text = strings.command_refused;
     const paused = this.run.state?.status === "paused";
-    if (paused && (reach === "queued" || reach === "none")) text = strings.controls_paused;
-    const command = text === null ? "" : `bigmodel-lab ctl ${paused ? "resume" : "pause"} ${this.run.spec.run_id}`;
+    const held = this.run.advice.held?.waits === true;
+    if (paused && !held && (reach === "queued" || reach === "none")) text = strings.controls_paused;
+    const command = text === null ? "" : `bigmodel-lab ctl ${held ? "stop" : paused ? "resume" : "pause"} ${this.run.spec.run_id}`;
     this.writeAdvice(text, command);
   }
 
@@ -139,21 +148,6 @@ export class Controls {
     if (text === null) return;
     const { strings } = this.run.spec;
     const [before = "", after = ""] = strings.controls_terminal.split("{command}");
-    const copy = el("button", { type: "button", class: "bml-tool bml-copy" }, strings.copy);
-    const code = el("code", { tabindex: "0" }, command);
-    copy.addEventListener("click", () => void this.copy(command, code, copy));
-    this.advice.replaceChildren(el("p", {}, text), el("p", {}, before, code, copy, after));
-  }
-
-  /** Copies the command; where the page may not, selects it for the person to copy. */
-  private async copy(command: string, code: HTMLElement, button: HTMLButtonElement): Promise<void> {
-    const { strings } = this.run.spec;
-    try {
-      await navigator.clipboard.writeText(command);
-      setText(button, strings.copied);
-      setTimeout(() => setText(button, fill(strings.copy, {})), 2_000);
-    } catch {
-      getSelection()?.selectAllChildren(code);
-    }
+    this.advice.replaceChildren(el("p", {}, text), el("p", {}, before, ...terminal(strings, command), after));
   }
 }

@@ -2,9 +2,10 @@
 
 import { Inbox } from "./inbox";
 import type { Run } from "./run";
+import type { TipCommand } from "./advice";
 import type { Axis, CommandName, Spec } from "./spec";
 import type { Stretch } from "./thin";
-import { decode, WireError } from "./wire";
+import { decode, WireError, type AckMessage } from "./wire";
 
 /** What this view uses of anywidget's model, the same from 0.9.21 to 0.11. */
 export interface Model {
@@ -20,7 +21,7 @@ const SETTLE_MS = 120;
 export class Link {
   run: Run | null = null;
   changed: () => void = () => undefined;
-  acknowledged: (name: string, ok: boolean) => void = () => undefined;
+  acknowledged: (message: AckMessage) => void = () => undefined;
   messages = 0;
   private readonly inbox = new Inbox();
   private readonly requests = new Map<Axis, number>();
@@ -53,6 +54,11 @@ export class Link {
 
   command(name: CommandName): void {
     this.send({ type: "command", name });
+  }
+
+  /** A command about one proposal. */
+  advised(name: TipCommand, id: number): void {
+    this.send({ type: "command", name, id });
   }
 
   /** Asks for finer data once the zoom has come to rest. */
@@ -108,7 +114,8 @@ export class Link {
     if (run === null) return;
     this.messages += 1;
     const message = decode(content, buffers, run.spec.streams);
-    if (message.type === "ack") this.acknowledged(message.name, message.ok);
+    if (message.type === "ack") this.acknowledged(message);
+    else if (message.type === "tips") run.advice = message.advice;
     else if (message.type === "range") this.takeRange(run, message);
     else run.take(message, this.inbox.take(message));
   }

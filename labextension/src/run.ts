@@ -1,5 +1,6 @@
 /** What one view knows of its run: the series, the state, and where each metric lies. */
 
+import type { Advice } from "./advice";
 import { Series, type Rows } from "./series";
 import { nextState, type Axis, type ChartSpec, type MetricSpec, type RunState, type Spec } from "./spec";
 import { thin, type Stretch, type Thin } from "./thin";
@@ -27,6 +28,7 @@ function rows(group: Group): Rows {
 
 export class Run {
   state: RunState | null = null;
+  advice: Advice = { cards: [], held: null };
   readonly series: Series[] = [];
   private places = new Map<string, Place>();
   private fine = new Map<number, Fine>();

@@ -56,6 +56,33 @@ export interface Strings {
   readonly chart_summary: string;
   readonly cursor_step: string;
   readonly cursor_time: string;
+  readonly tips: string;
+  readonly tips_one: string;
+  readonly tips_many: string;
+  readonly apply: string;
+  readonly applying: string;
+  readonly undo: string;
+  readonly undoing: string;
+  readonly details: string;
+  readonly expected: string;
+  readonly measured: string;
+  readonly costs: string;
+  readonly in_mid_run: string;
+  readonly in_new_run: string;
+  readonly simulated: string;
+  readonly needs_restart: string;
+  readonly goal_memory: string;
+  readonly goal_speed: string;
+  readonly goal_quality: string;
+  readonly goal_energy: string;
+  readonly in_use: string;
+  readonly original_error: string;
+  readonly tip_proposed: string;
+  readonly tip_applied: string;
+  readonly tip_kept: string;
+  readonly tip_reverted: string;
+  readonly tip_inconclusive: string;
+  readonly tip_undone: string;
 }
 
 /** The text with {name} replaced by its value. */

@@ -7,6 +7,7 @@ import { Bin, el, setText, show } from "./dom";
 import { explain } from "./explain";
 import { Folded } from "./folded";
 import { Header } from "./header";
+import { heldPanel, type HeldPanel } from "./held";
 import type { Link } from "./link";
 import { Popover } from "./popover";
 import { Run } from "./run";
@@ -15,6 +16,7 @@ import { fill } from "./strings";
 import { ValueTable } from "./table";
 import { applyTheme, readColours, sameColours, watchTheme, type Colours } from "./theme";
 import { Tiles } from "./tiles";
+import { Tips } from "./tips";
 import { formatSeconds } from "./units";
 import { Viewport } from "./viewport";
 
@@ -36,6 +38,9 @@ export class View {
   private readonly grid: HTMLElement;
   private readonly header: Header;
   private readonly controls: Controls;
+  private readonly held: HeldPanel;
+  private readonly tips: Tips;
+  private readonly toolbar = el("div", { class: "bml-toolbar" });
   private tiles: Tiles;
   private table: ValueTable;
   private built: Spec;
@@ -63,6 +68,13 @@ export class View {
     this.grid = el("div", { class: "bml-grid", role: "group", "aria-label": spec.strings.charts });
     this.header = new Header(this.run);
     this.controls = new Controls(this.run, (name) => link.command(name), () => this.schedule());
+    this.held = heldPanel(spec.strings, this.controls.ways);
+    this.tips = new Tips({
+      run: this.run,
+      send: (name, about) => link.advised(name, about),
+      changed: () => this.schedule(),
+      say: (text) => this.answer.say(text),
+    });
     this.tiles = this.makeTiles();
     this.table = new ValueTable(this.run);
     this.folded = new Folded(this.run);
@@ -92,12 +104,15 @@ export class View {
     const table = el("button", { type: "button", class: "bml-tool", "aria-pressed": "false" }, strings.table);
     table.addEventListener("click", () => this.switchTable(table));
     this.header.actions.append(this.controls.buttons);
+    this.toolbar.append(keys, table);
     this.root.append(
       this.header.node,
       this.controls.advice,
       this.notice,
       this.tiles.node,
-      el("div", { class: "bml-toolbar" }, keys, table),
+      this.held.node,
+      this.tips.node,
+      this.toolbar,
       this.grid,
       this.table.node,
       this.folded.node,
@@ -113,7 +128,8 @@ export class View {
     watchTheme(bin, () => this.restyle());
     bin.add(() => this.seen.disconnect());
     link.changed = (): void => this.heard();
-    link.acknowledged = (name, ok): void => this.controls.acknowledged(name, ok);
+    link.acknowledged = ({ name, ok, id }): void =>
+      id === null ? this.controls.acknowledged(name, ok) : this.tips.acknowledged(id, ok);
     link.run = this.run;
     const timer = setInterval(() => this.schedule(), CHECK_MS);
     bin.add(() => clearInterval(timer));
@@ -187,12 +203,22 @@ export class View {
     this.arrange();
     this.header.refresh();
     this.controls.refresh(now);
+    this.drawAdvice();
     this.tiles.refresh();
     if (this.tabular) this.table.refresh();
     this.drawCharts(now);
     this.drawNotice(now);
     if (this.run.state !== null) this.summary.offer(() => this.header.summary());
     this.count();
+  }
+
+  /** While a step waits for memory, that and the tips stand first. */
+  private drawAdvice(): void {
+    const { held } = this.run.advice;
+    const next = held === null ? this.held.node : this.toolbar;
+    if (this.tiles.node.nextElementSibling !== next) next.before(this.tiles.node);
+    this.held.draw(held);
+    this.tips.refresh(this.controls.reach);
   }
 
   private drawCharts(now: number): void {

@@ -5,6 +5,7 @@
  * its stream, then the latest value of every key. NaN is unknown.
  */
 
+import { readAdvice, type Advice } from "./advice";
 import { isObject, type StreamSpec } from "./spec";
 
 export interface Group {
@@ -33,9 +34,16 @@ export interface AckMessage {
   readonly type: "ack";
   readonly name: string;
   readonly ok: boolean;
+  /** The proposal that the command was about; null for a command about the run. */
+  readonly id: number | null;
 }
 
-export type Message = DataMessage | RangeMessage | AckMessage;
+export interface TipsMessage {
+  readonly type: "tips";
+  readonly advice: Advice;
+}
+
+export type Message = DataMessage | RangeMessage | AckMessage | TipsMessage;
 
 /** A message that does not follow the wire format. */
 export class WireError extends Error {}
@@ -116,7 +124,9 @@ export function decode(content: unknown, buffers: readonly Buffer[], streams: re
         groups: groups(content["groups"], buffers[0], streams),
       };
     case "ack":
-      return { type, name: String(content["name"]), ok: content["ok"] === true };
+      return { type, name: String(content["name"]), ok: content["ok"] === true, id: typeof content["id"] === "number" ? content["id"] : null };
+    case "tips":
+      return { type, advice: readAdvice(content) };
     default:
       throw new WireError(`unknown message ${String(type)}`);
   }

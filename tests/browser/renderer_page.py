@@ -171,6 +171,10 @@ class Bench:
     def raw(self, content: object, data: bytes = b"") -> None:
         """Any message at all."""
         self.page.evaluate("([c, d]) => bench.receive(c, d)", [content, base64.b64encode(data).decode()])
+        self.frame()
+
+    def frame(self) -> None:
+        """Waits until what was asked for is drawn."""
         self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def sent(self, kind: str) -> list[dict[str, Any]]:
@@ -294,6 +298,7 @@ def cell(bench: Bench, metric: str, column: int) -> str:
     table = bench.page.get_by_test_id("bml-table")
     if not table.is_visible():
         bench.page.get_by_role("button", name="Table").click()
+        bench.frame()
     return table.locator(f"tr[data-metric={metric}]").first.locator("td").nth(column + 1).inner_text()
 
 

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from bigmodel_lab.runlog.base import Block, Event, Reduced, Status, StreamHeader
+from bigmodel_lab.runlog.base import Block, Event, ProposalRecord, Reduced, Status, StreamHeader
 
 START_NS = 5_000_000_000
 
@@ -26,6 +26,7 @@ class FakeRun:
         self.state = status
         self.tables = {}
         self.happened = []
+        self.proposed = []
         self.reasons = {}
         self.lost_before = {}
         self.reads = []
@@ -43,10 +44,21 @@ class FakeRun:
             step, ns = np.concatenate([old[1], step]), np.concatenate([old[2], ns])
         self.tables[stream] = (StreamHeader(stream, axis, tuple(keys)), step, ns, values)
 
-    def happen(self, kind, seconds):
+    def happen(self, kind, seconds, **data):
         """Record an event."""
         ns = START_NS + int(seconds * 1e9)
-        self.happened.append(Event(len(self.happened), kind, 0, 0, ns))
+        self.happened.append(Event(len(self.happened), kind, 0, 0, ns, data))
+
+    def propose(self, tip, state="proposed", **data):
+        """Record a proposal; its number."""
+        number = len(self.proposed) + 1
+        self.proposed.append(ProposalRecord(number, tip, state, 0, {"title": tip.upper(), **data}))
+        return number
+
+    def settle(self, number, state, **data):
+        """Say what became of a proposal."""
+        old = self.proposed[number - 1]
+        self.proposed[number - 1] = ProposalRecord(number, old.tip, state, 0, {**old.data, **data})
 
     def header(self):
         """Facts."""
@@ -86,6 +98,10 @@ class FakeRun:
         """Events from an index on."""
         return tuple(itertools.islice(self.happened, start, None))
 
+    def proposals(self):
+        """Every proposal as it stands."""
+        return tuple(self.proposed)
+
     def unknown(self):
         """Reasons by metric."""
         return self.reasons
@@ -95,11 +111,12 @@ class FakeMailbox:
     """Records what was posted; runs jobs when told to."""
 
     def __init__(self):
-        self.posted, self.jobs, self.inbound = [], [], None
+        self.posted, self.numbers, self.jobs, self.inbound = [], [], [], None
 
-    def post(self, name, source, **_):
-        """Note a command."""
+    def post(self, name, source, **args):
+        """Note a command, and the number of the proposal that it is about."""
         self.posted.append((name, source))
+        self.numbers.append(args.get("id"))
 
     def call_soon(self, job):
         """Keep a job for the next boundary."""
@@ -147,3 +164,19 @@ def full_run(rows=2000, **header):
     run.reasons = {"temperature_celsius": "The driver does not report a temperature in a virtual machine."}
     run.happen("started", 0)
     return run
+
+
+GIB = 2**30
+FULL = {
+    "step": 3,
+    "phase": "backward",
+    "message": "CUDA out of memory. Tried to allocate 2.00 GiB.",
+    "requested_bytes": 2 * GIB,
+    "allocated_bytes": 14 * GIB,
+    "reserved_bytes": 15 * GIB,
+    "capacity_bytes": 16 * GIB,
+    "by_category": {"activation": 9 * GIB, "parameter": 3 * GIB},
+    "waits": True,
+    "action": "ask",
+}
+"""What an event tells of a step that ran out of memory and waits."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import replace
 
+import pytest
 from fakes import FakeMailbox, FakeRun
 
 from bigmodel_lab.runlog.base import Status
@@ -55,6 +56,32 @@ def test_only_known_commands_pass():
 
     assert [controls.post(name, Status.RUNNING) for name in ("pause", "rm", None)] == [True, False, False]
     assert mailbox.posted == [("pause", "widget")]
+
+
+def test_a_command_about_a_tip_carries_its_number():
+    """Which proposal is meant goes into the mailbox."""
+    mailbox = FakeMailbox()
+    controls = Controls(mailbox)
+
+    assert [controls.post(name, Status.PAUSED, 7) for name in ("apply", "undo")] == [True, True]
+    assert list(zip(mailbox.posted, mailbox.numbers, strict=True)) == [
+        (("apply", "widget"), 7),
+        (("undo", "widget"), 7),
+    ]
+
+
+@pytest.mark.parametrize("number", [None, "7", 7.5, True, [7]])
+def test_a_command_about_no_tip_is_refused(number):
+    """What a browser sends is not trusted: the number of a proposal is a whole one."""
+    mailbox = FakeMailbox()
+
+    assert not Controls(mailbox).post("apply", Status.RUNNING, number)
+    assert mailbox.posted == []
+
+
+def test_a_tip_cannot_be_applied_to_a_run_that_has_ended():
+    """A click that waited until the cell ended changes nothing."""
+    assert not Controls(FakeMailbox()).post("apply", Status.STOPPED, 7)
 
 
 def test_each_button_tells_how_it_works():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 from time import monotonic_ns
 
-from fakes import FakeRun, full_run
+from fakes import FULL, FakeRun, full_run
 
 from bigmodel_lab.runlog.base import Status
 from bigmodel_lab.widgets import ProgressLine
+from bigmodel_lab.widgets._progress import line
 from bigmodel_lab.widgets._state import StateReader
 
 
@@ -46,6 +47,14 @@ def test_a_terminal_line_is_overwritten_once_a_second():
 
     assert out.getvalue().count("\r") == 4
     assert "\n" not in out.getvalue()
+
+
+def test_a_step_that_waits_is_told_in_the_line():
+    """Who looks at text alone learns why nothing goes on."""
+    run = full_run()
+    run.happen("out_of_memory", 20, **FULL)
+
+    assert line(StateReader(run).read(), {}).endswith("or stop: the original error is raised.")
 
 
 def test_it_finishes_once():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from fakes import FakeRun
+from fakes import FULL, FakeRun
 
 from bigmodel_lab.runlog.base import Status
 from bigmodel_lab.widgets._publisher import Publisher
@@ -63,8 +63,8 @@ def test_hello_is_answered_with_a_keyframe_of_what_deltas_told():
     run.add("step", ("loss",), [7.0])
     wire.publisher.hello()
 
-    assert wire.tick() == ["keyframe", "ack", "delta"]
-    assert wire.sent[-3].content["groups"] == [[0, 3, 1]]
+    assert wire.tick() == ["keyframe", "tips", "ack", "delta"]
+    assert wire.sent[-4].content["groups"] == [[0, 3, 1]]
     assert wire.sent[-1].content["groups"] == [[0, 1, 1]]
 
 
@@ -194,6 +194,98 @@ def test_failing_to_send_stays_here():
         publisher.tick()
 
     assert publisher.failure == "OSError: socket closed"
+
+
+def test_tips_are_told_when_they_change():
+    """Once for a new proposal, once for what became of it, and not with every message."""
+    run = running()
+    wire = Wire(run)
+    quiet = wire.tick()
+    number = run.propose("bf16")
+    told = wire.tick()
+    silent = wire.tick()
+    run.settle(number, "kept", measured=["step time 2 s → 1 s"])
+
+    assert (quiet, told, silent, wire.tick()) == (["keyframe", "delta"], ["tips"], [], ["tips"])
+    assert [(card["id"], card["state"]) for card in wire.sent[-1].content["cards"]] == [(number, "kept")]
+
+
+def test_tips_are_told_again_to_a_view_that_appears():
+    """A second view gets the cards behind its keyframe, though nothing has changed."""
+    run = running()
+    run.propose("bf16")
+    wire = Wire(run)
+    wire.tick()
+    wire.publisher.hello()
+
+    assert wire.tick() == ["keyframe", "tips", "ack"]
+
+
+def test_tips_have_no_number_and_no_buffer():
+    """They stand beside the numbered messages, so that a view of charts alone misses nothing."""
+    run = running()
+    run.propose("bf16")
+    wire = Wire(run)
+    wire.tick()
+
+    frame = wire.sent[-1]
+    assert (set(frame.content), frame.buffer) == ({"type", "cards", "held"}, b"")
+
+
+def test_a_step_without_memory_is_told_and_its_end_too():
+    """What is held comes at once, and goes when the step is made."""
+    run = running()
+    wire = Wire(run)
+    wire.tick()
+    run.happen("out_of_memory", 1, **FULL)
+    wire.tick()
+    title = wire.sent[-1].content["held"]["title"]
+    run.happen("out_of_memory_settled", 2, goes_on=True)
+    wire.tick()
+
+    assert (title, wire.sent[-1].content["held"]) == ("Out of GPU memory at step 4, backward pass", None)
+
+
+def test_tips_that_were_not_sent_come_again():
+    """After a failure nothing is taken as told."""
+    run, broken = running(), [True]
+
+    def send(frame):
+        if broken[0] and frame.content["type"] == "tips":
+            raise OSError("socket closed")
+        sent.append(frame.content["type"])
+
+    sent: list[str] = []
+    run.propose("bf16")
+    publisher = Publisher(run, send)
+    publisher.tick()
+    broken[0] = False
+    publisher.tick()
+
+    assert sent.count("tips") == 1
+
+
+def test_the_last_word_on_a_tip_is_sent_before_the_end():
+    """A run that ends while a tip is judged is not done before that was told."""
+    run = running()
+    wire = Wire(run)
+    wire.tick()
+    run.state = Status.FINISHED
+    run.propose("bf16", "kept")
+    wire.tick()
+    first = wire.publisher.ended
+    wire.tick()
+
+    assert (first, wire.publisher.ended) == (False, True)
+
+
+def test_the_answer_to_a_command_names_its_proposal():
+    """The browser finds the card whose button was pressed."""
+    wire = Wire(running())
+    wire.publisher.ack("apply", ok=True, number=7)
+    wire.tick()
+
+    assert wire.sent[0].content == {"type": "ack", "name": "apply", "ok": True, "id": 7}
 
 
 def test_facts_are_asked_for_once_an_update():

@@ -127,6 +127,27 @@ def test_a_stopped_and_reopened_run_counts_up_to_its_stop():
     assert reader(run, [101.0]).read().elapsed == pytest.approx(6)
 
 
+def test_what_ran_out_of_memory_is_known_until_it_is_settled():
+    """The last such event counts, and no longer once it is known what became of the step."""
+    run = FakeRun()
+    state = reader(run, [1.0])
+    run.happen("out_of_memory", 1, step=3)
+    run.happen("out_of_memory", 2, step=4)
+    held = state.read().out_of_memory
+    run.happen("out_of_memory_settled", 3, goes_on=True)
+
+    assert (held, state.read().out_of_memory) == ({"step": 4}, None)
+
+
+def test_a_resumed_run_holds_no_step():
+    """Its process was killed while the step waited; the step is made anew."""
+    run = FakeRun()
+    run.happen("out_of_memory", 1, step=3)
+    run.happen("reopened", 60)
+
+    assert reader(run, [62.0]).read().out_of_memory is None
+
+
 def test_a_run_that_went_back_has_no_time_left_until_it_is_further():
     """No pace can be told from steps that go down; nothing negative is shown."""
     run, clock = FakeRun(total_steps=100), [10.0]

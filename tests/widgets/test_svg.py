@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree as ET
 
 import numpy as np
-from fakes import FakeRun, full_run
+from fakes import FULL, FakeRun, full_run
 
 from bigmodel_lab.runlog.base import Status
 from bigmodel_lab.widgets import picture
@@ -69,6 +69,51 @@ def test_every_value_lies_within_the_picture():
 
     assert "nan" not in drawn
     assert all(0 <= float(x) <= 960 and 0 <= float(y) <= 900 for x, y in starts)
+
+
+def test_the_first_tips_are_lines_of_text():
+    """Three at most, each with its title and what it is expected to do."""
+    run = full_run()
+    for tip in ("bf16", "tf32", "fused", "fourth"):
+        run.propose(tip, predicted=[f"{tip} halves it", "and more"])
+    shown = texts(run)
+
+    assert "• BF16 | bf16 halves it · and more" in shown
+    assert "FUSED" in shown
+    assert "FOURTH" not in shown
+
+
+def test_a_picture_without_tips_says_nothing_of_them():
+    """No heading without lines below."""
+    assert "Tips" not in texts(full_run())
+
+
+def test_a_waiting_step_is_told():
+    """What ran out, and what is waited for, below the header."""
+    run = full_run()
+    run.happen("out_of_memory", 20, **FULL)
+
+    assert "Out of GPU memory at step 4, backward pass | The step waits" in texts(run)
+
+
+def test_a_long_tip_is_cut_at_the_edge():
+    """A line never runs out of the picture."""
+    run = full_run()
+    run.propose("bf16", predicted=["word " * 100])
+    longest = max(ET.fromstring(picture(run)).iter(f"{_SVG}text"), key=lambda node: len(node.text or "")).text
+
+    assert longest.endswith(" …")
+    assert len(longest) < 160
+
+
+def test_every_tip_lies_within_the_picture():
+    """The picture grows with its lines."""
+    run = full_run()
+    for tip in ("bf16", "tf32", "fused"):
+        run.propose(tip, predicted=["halves it"])
+    drawn = ET.fromstring(picture(run))
+
+    assert max(float(node.get("y")) for node in drawn.iter(f"{_SVG}text")) < float(drawn.get("height")) - 4
 
 
 def test_a_note_is_shown():
