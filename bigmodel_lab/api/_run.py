@@ -81,6 +81,28 @@ class Run:
         """Tips that were proposed to the run, and what became of each: kept, taken back, undone; with measured numbers."""
         return self._source.proposals()
 
+    def tip_history(self) -> Table:
+        """What became of each tip: predicted and measured side by side, a row a tip."""
+        heads = (
+            text("tip_history.tip", "tip"),
+            text("tip_history.state", "state"),
+            text("tip_history.predicted", "predicted"),
+            text("tip_history.measured", "measured"),
+            text("tip_history.verdict", "verdict"),
+        )
+        rows = tuple(
+            (
+                str(record.data.get("title", record.tip)),
+                record.state,
+                next(iter(record.data.get("predicted", ())), "–").partition(" (")[0],
+                ", ".join(record.data.get("measured", ())) or "–",
+                str(record.data.get("verdict", "–")),
+            )
+            for record in self._source.proposals()
+            if record.state != "withdrawn"
+        )
+        return Table(heads, rows)
+
     def metrics(self) -> tuple[str, ...]:
         """Keys of all metrics that have a column in this run."""
         return tuple(dict.fromkeys(key for stream in self._source.streams() for key in stream.keys))

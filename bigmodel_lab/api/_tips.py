@@ -35,6 +35,11 @@ _STEPS_BEFORE_ADVICE = 5
 """Fewer say nothing about the time of a step."""
 _HEARD_SECONDS = 3.0
 """After so long a browser that can answer has been heard: the widget greets every quarter of a second."""
+_ADVICE_ERRORS = (
+    *(ArithmeticError, AssertionError, AttributeError, BigModelLabError, LookupError, OSError),
+    *(RuntimeError, TypeError, ValueError),
+)
+"""The person's model is copied and run on stand-ins: whatever its code makes of that must not end the training."""
 Result = TypeVar("Result")
 
 
@@ -113,7 +118,7 @@ class TipDesk:
         """Ask all tips anew, and show what they say."""
         try:
             proposals = elsewhere(lambda: advise(self.evidence(full), without=self._undone))
-        except BigModelLabError as error:
+        except _ADVICE_ERRORS as error:
             self._log.event("advice_failed", error=type(error).__name__, message=str(error))
             return ()
         self._show(proposals)
@@ -142,7 +147,20 @@ class TipDesk:
             if record.state == "proposed" and proposal is not None and proposal.safe and proposal.can_apply:
                 self._log.event("auto_applied", tip=record.tip, title=proposal.title)
                 self.apply(record.id, by_itself=True)
+                self._tell(record.id)
                 return  # one at a time: the next is judged by what this one has changed
+
+    def _tell(self, number: int) -> None:
+        """One line for the person who did not click."""
+        record = next(one for one in self._log.proposals() if one.id == number)
+        line = text(
+            "tips.auto",
+            "Tip applied by itself, {state}: {title}. {verdict}",
+            state=record.state,
+            title=record.data["title"],
+            verdict=record.data.get("verdict", ""),
+        )
+        print(line)  # noqa: T201 (``auto`` says what it does)
 
     # ------------------------------------------------------------ apply and undo
 
@@ -245,6 +263,9 @@ class TipDesk:
             action(self.number_of(command.args.get("id")))
         except BigModelLabError as error:
             self._log.event("refused", name=command.name, message=str(error))
+            shown = {one.id: one for one in self._log.proposals()}.get(command.args.get("id", 0))
+            if shown is not None:  # so that a button which waits for an answer gets one
+                self._log.update_proposal(shown.id, shown.state, verdict=str(error))
 
     def number_of(self, which: object) -> int:
         """The id of a proposal, given as that or by the name of its tip.

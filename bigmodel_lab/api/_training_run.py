@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from bigmodel_lab.api._run import Run
 from bigmodel_lab.api._tips import TipDesk, asked_now_and_then
 from bigmodel_lab.api._virtual_gpu import Place
 from bigmodel_lab.data import Data
-from bigmodel_lab.errors import ConfigError
+from bigmodel_lab.errors import BigModelLabError, ConfigError
 from bigmodel_lab.i18n import text
-from bigmodel_lab.runlog import RunLog, Status
+from bigmodel_lab.runlog import ProposalRecord, RunLog, Status
 from bigmodel_lab.tips.base import Proposal
 from bigmodel_lab.training import Checkpoints, Evaluation, TrainConfig, Trainer, need_safetensors
 from bigmodel_lab.training.predict import Prediction, predict
@@ -155,23 +155,60 @@ class TrainingRun(Run):
         self._log.mailbox.call_soon(lambda: answer.set_result(self._tips.refresh()))
         return answer.result(_ADVICE_SECONDS)
 
-    def apply(self, tip: str | int) -> None:
+    def apply(self, tip: str | int, timeout: float = _ADVICE_SECONDS) -> ProposalRecord:
         """Apply a proposed tip after the current step: it is measured on the coming steps, then kept or not.
-
-        What became of it stands in the dashboard and in :meth:`proposals`.
 
         Args:
             tip: Name of the tip, e.g. ``"bf16"``, or the id of its proposal.
-        """
-        self._log.mailbox.post("apply", "api", id=tip)
+            timeout: Seconds to wait for the measurement.
 
-    def undo(self, tip: str | int) -> None:
+        Returns:
+            What became of it: ``state`` is ``"kept"``, ``"reverted"`` or ``"inconclusive"``; ``data`` holds the numbers.
+
+        Raises:
+            UnknownNameError: It was not proposed to this run.
+            ConfigError: The run has ended.
+            TimeoutError: The run has not obeyed in time.
+        """
+        return self._ask(self._tips.apply, tip, timeout)
+
+    def undo(self, tip: str | int, timeout: float = _ADVICE_SECONDS) -> ProposalRecord:
         """Take an applied tip back after the current step; steps made meanwhile stay.
 
         Args:
             tip: As in :meth:`apply`.
+            timeout: Seconds to wait for it.
+
+        Raises:
+            UnknownNameError: It was not applied.
+            ConfigError: The run has ended.
+            TimeoutError: The run has not obeyed in time.
         """
-        self._log.mailbox.post("undo", "api", id=tip)
+        return self._ask(self._tips.undo, tip, timeout)
+
+    def _ask(self, action: Callable[[int], None], tip: str | int, timeout: float) -> ProposalRecord:
+        """Have the loop do something about a proposal between two steps; what became of it."""
+        if self.status.ended:
+            raise ConfigError(
+                text(
+                    "run.tips_ended",
+                    "This run is {status}: its settings change no more. Start another with lab.fit(…).",
+                    status=self.status.value,
+                )
+            )
+        answer: Future[int] = Future()
+
+        def obey() -> None:
+            try:
+                number = self._tips.number_of(tip)
+                action(number)
+                answer.set_result(number)
+            except BigModelLabError as error:
+                answer.set_exception(error)
+
+        self._log.mailbox.call_soon(obey)
+        number = answer.result(timeout)
+        return next(record for record in self.proposals() if record.id == number)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until a run in the background has ended; its error, if any, is raised here.

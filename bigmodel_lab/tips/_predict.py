@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bigmodel_lab.errors import BigModelLabError
+from bigmodel_lab.errors import BigModelLabError, TraceError
 from bigmodel_lab.estimate import MemoryEstimate
 from bigmodel_lab.estimate._of_run import plan_settings
+from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.settings import AllocatorSettings
-from bigmodel_lab.tips.base import MemoryEffect, MemoryFacts
+from bigmodel_lab.tips._effects import MemoryEffect
+from bigmodel_lab.tips._facts import MemoryFacts
 from bigmodel_lab.training import TrainConfig
 
 _SPREAD = 0.05
@@ -138,8 +141,29 @@ class Predictor:
         settings = self.estimate.settings
         if config.expandable_segments != self._config.expandable_segments:
             settings = AllocatorSettings.parse("expandable_segments:True" if config.expandable_segments else "")
-        return replace(self.estimate, settings=settings).again(**plan_settings(config))
+        changed = {
+            name: value
+            for name, value in plan_settings(config).items()
+            if value
+            != plan_settings(self._config)[name]  # what stays may be more than settings can say: an 8-bit optimizer
+        }
+        try:
+            return replace(self.estimate, settings=settings).again(**changed)
+        except BigModelLabError:
+            raise
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            raise TraceError(_cannot(changed, error)) from error  # the person's model need not run at every size
 
     @staticmethod
     def _key(config: TrainConfig) -> str:
         return f"{plan_settings(config)}{config.expandable_segments}"
+
+
+def _cannot(changed: Mapping[str, Any], error: Exception) -> str:
+    return text(
+        "error.tip_trace",
+        "The step cannot be followed with {changed}: {kind}: {error}",
+        changed=", ".join(f"{name}={value!r}" for name, value in changed.items()),
+        kind=type(error).__name__,
+        error=error,
+    )

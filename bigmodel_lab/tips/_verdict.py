@@ -44,11 +44,17 @@ class Measured:
     """Mean difference of the losses of the same steps; None where the arithmetic stays."""
     loss_band: float | None = None
     """Up to here the gap counts as none: the difference of two runs without the change, or the noise of a step."""
+    simulated: bool = False
+    """The card is simulated, so that times are those of the CPU."""
 
     @property
     def lines(self) -> tuple[str, ...]:
         """The numbers, a line each."""
-        made = (_memory_line(self.allocated_bytes), _time_line(self.seconds), _loss_line(self.loss_gap, self.loss_band))
+        made = (
+            _memory_line(self.allocated_bytes),
+            _time_line(self.seconds, simulated=self.simulated),
+            _loss_line(self.loss_gap, self.loss_band),
+        )
         return tuple(filter(None, made))
 
 
@@ -76,7 +82,8 @@ def judge(
             "reverted",
             text("verdict.loss", "The loss went another way than without the change, beyond the control band."),
         )
-    return Measured(verdict, sentence, seconds, allocated, _peaks(before, after, reserved=True), gap, band)
+    reserved = _peaks(before, after, reserved=True)
+    return Measured(verdict, sentence, seconds, allocated, reserved, gap, band, simulated)
 
 
 def _decide(
@@ -174,17 +181,18 @@ def _memory_line(peaks: tuple[int, int] | None) -> str:
     return text("verdict.memory_line", "peak memory {was} → {now}", was=was, now=now)
 
 
-def _time_line(seconds: tuple[float, float] | None) -> str:
+def _time_line(seconds: tuple[float, float] | None, *, simulated: bool) -> str:
     if seconds is None:
         return ""
     was, now = seconds
-    return text(
+    line = text(
         "verdict.time_line",
         "step time {was} → {now} (× {ratio:.2f})",
         was=format_seconds(was),
         now=format_seconds(now),
         ratio=now / was,
     )
+    return text("verdict.on_cpu", "{line} on the CPU, not on the simulated card", line=line) if simulated else line
 
 
 def _loss_line(gap: float | None, band: float | None) -> str:

@@ -12,12 +12,33 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card
+from bigmodel_lab.tips._effects import MemoryEffect, SpeedEffect
+from bigmodel_lab.tips._facts import LoaderFacts, MemoryFacts, ModelFacts, OtherCard, Platform, StepFacts
 from bigmodel_lab.training import TrainConfig
 from bigmodel_lab.training.recovery import OutOfMemoryFacts
 from bigmodel_lab.units import format_bytes
 
 if TYPE_CHECKING:
     from bigmodel_lab.tips._predict import Predictor
+
+__all__ = [
+    "Accelerator",
+    "Code",
+    "Evidence",
+    "Goal",
+    "LoaderFacts",
+    "MemoryEffect",
+    "MemoryFacts",
+    "Mode",
+    "ModelFacts",
+    "OtherCard",
+    "OutOfMemoryFacts",
+    "Platform",
+    "Proposal",
+    "SpeedEffect",
+    "StepFacts",
+    "Tip",
+]
 
 Goal = Literal["memory", "speed", "quality", "energy"]
 """What a tip makes better."""
@@ -31,66 +52,6 @@ _FRAGMENTED_SHARE = 0.2
 """So much of the reserved memory lies idle at the peak that the allocator, not the program, fills the card (our choice)."""
 _COURTESY_SHARE, _COURTESY_BYTES = 0.05, 2**30
 """Left free on a card where other people compute."""
-
-
-@dataclass(frozen=True)
-class MemoryEffect:
-    """Peak of the allocated memory before and after a change."""
-
-    before_bytes: int
-    """As measured, or where nothing was measured as predicted."""
-    after_bytes: int
-    """Predicted."""
-    least_bytes: int
-    """Least that is expected afterwards."""
-    most_bytes: int
-    """Most that is expected afterwards."""
-
-    @property
-    def short(self) -> str:
-        """Both peaks alone, for a narrow place."""
-        return f"{format_bytes(self.before_bytes)} → {format_bytes(self.after_bytes)}"
-
-    @property
-    def saved_bytes(self) -> int:
-        """What the change frees at the peak; negative where it takes more."""
-        return self.before_bytes - self.after_bytes
-
-    def __str__(self) -> str:
-        return text(
-            "tip.memory_effect",
-            "peak memory {before} → {after} ({least} – {most}, predicted)",
-            before=format_bytes(self.before_bytes),
-            after=format_bytes(self.after_bytes),
-            least=format_bytes(self.least_bytes),
-            most=format_bytes(self.most_bytes),
-        )
-
-
-@dataclass(frozen=True)
-class SpeedEffect:
-    """Time of a step after a change, as a multiple of that before; 0.5 is twice as fast."""
-
-    least: float
-    """Least that is expected."""
-    most: float
-    """Most that is expected."""
-    source: str
-    """Where the figures come from, in words: a publication with its card, or how they follow from what was measured."""
-
-    @property
-    def short(self) -> str:
-        """The factors alone, for a narrow place."""
-        return text("tip.speed_short", "time × {least:.2g} – {most:.2g}", least=self.least, most=self.most)
-
-    def __str__(self) -> str:
-        return text(
-            "tip.speed_effect",
-            "step time × {least:.2g} – {most:.2g} (expected: {source})",
-            least=self.least,
-            most=self.most,
-            source=self.source,
-        )
 
 
 @dataclass(frozen=True)
@@ -143,102 +104,6 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class StepFacts:
-    """What was measured of the latest steps."""
-
-    steps: int
-    """How many were looked at."""
-    seconds: float
-    """Median time of a step."""
-    samples_per_second: float | None = None
-    """Median throughput; None where the samples of a step are unknown."""
-    data_wait_share: float | None = None
-    """Share of a step's time in which it waited for its batch, 0 … 1; None is unknown."""
-    gpu_utilization_percent: float | None = None
-    """95th percentile of the driver's samples; None is unknown."""
-    throughput_by_micro_batch: Mapping[int, float] = field(default_factory=dict)
-    """Median samples a second at each micro-batch size that this run has had; empty where it never changed."""
-
-
-@dataclass(frozen=True)
-class MemoryFacts:
-    """What was measured of the card's memory since the run began, or since the last change."""
-
-    peak_allocated_bytes: int
-    """Highest memory of live tensors."""
-    peak_reserved_bytes: int
-    """Highest memory that the caching allocator held."""
-    alloc_retries: int = 0
-    """Times that the allocator had to give back its cache to serve a request."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a model is made of, as far as tips care."""
-
-    parameters: int
-    """All of them."""
-    trainable_parameters: int
-    """Those that learn."""
-    convolutions: int = 0
-    """Layers of 2-d convolution."""
-    batch_norms: int = 0
-    """Layers that take statistics over the batch."""
-    random_layers: int = 0
-    """Layers that draw random numbers in training, as dropout does."""
-    is_compiled: bool = False
-    """``torch.compile`` was applied."""
-
-
-@dataclass(frozen=True)
-class LoaderFacts:
-    """How a loop of one's own gets its batches."""
-
-    workers: int
-    """Processes that load; 0 loads in the training's own."""
-    pins_memory: bool
-    """Batches are put into pinned memory."""
-    persistent_workers: bool = False
-    """Workers live on from epoch to epoch."""
-    data_bytes: int | None = None
-    """Size of the whole data set in memory; None is unknown."""
-
-
-@dataclass(frozen=True)
-class OtherCard:
-    """Another card of this machine, free to be used."""
-
-    index: int
-    """PyTorch's number."""
-    name: str
-    """The driver's name."""
-    free_bytes: int
-    """Memory that nobody holds."""
-
-
-@dataclass(frozen=True)
-class Platform:
-    """The software and the machine around a run."""
-
-    torch: tuple[int, int] = (2, 13)
-    """Version of PyTorch."""
-    system: str = "linux"
-    """``sys.platform``."""
-    packages: frozenset[str] = frozenset()
-    """Optional packages that are installed, of ``torchao``, ``bitsandbytes``, ``triton``."""
-    processors: int = 2
-    """Cores that this process may use."""
-    host_free_bytes: int | None = None
-    """Main memory that is left; None is unknown."""
-    other_cards: tuple[OtherCard, ...] = ()
-    """Cards on which nobody computes, without that of the run."""
-    alloc_conf: str = ""
-    """PYTORCH_ALLOC_CONF (or PYTORCH_CUDA_ALLOC_CONF, which wins) of this process."""
-    in_notebook: bool = False
-    """The run is shown in a notebook."""
-
-
-@dataclass(frozen=True)
 class Evidence:
     """All that is known when tips are asked for."""
 
@@ -264,7 +129,7 @@ class Evidence:
     """The request that has just failed, or ended the run; None when none has."""
     loader: LoaderFacts | None = None
     """Of a loop that is not ours; None of ``fit``, whose data lie on the device."""
-    platform: Platform = Platform()
+    platform: Platform = Platform()  # noqa: RUF009 (frozen)
     """What is around the run."""
     framework: str = "bigmodel_lab"
     """Whose loop it is, as in :class:`Code`."""

@@ -50,8 +50,11 @@ def _is_idle(evidence: Evidence, capacity: int) -> bool:
     if evidence.simulated:
         return True
     measured, now = steps.throughput_by_micro_batch, evidence.config.micro_batch_size
-    if now in measured and any(size > now and _batch.is_as_fast(measured, now, size) for size in measured):
-        return False  # a larger one has been tried
+    if now in measured:
+        if any(size > now and _batch.is_as_fast(measured, now, size) for size in measured):
+            return False  # a larger one has been tried
+        if any(size < now and not _batch.is_as_fast(measured, size, now) for size in measured):
+            return True  # it has grown so far
     return steps.gpu_utilization_percent is not None and steps.gpu_utilization_percent < _IDLE_GPU
 
 

@@ -75,9 +75,8 @@ def _effect(predictor: Predictor) -> MemoryEffect:
     parts = list(predictor.estimate.plan.model().modules())
     linear = {id(part.weight): part.weight for part in parts if isinstance(part, nn.Linear)}
     others = {id(own) for part in parts if not isinstance(part, nn.Linear) for own in part.parameters(recurse=False)}
-    full = sum(
-        _bytes(weight) for number, weight in linear.items() if number not in others
-    )  # a tied one stays beside it
+    # One that is tied to an embedding stays there in full beside its int8.
+    full = sum(_bytes(weight) for number, weight in linear.items() if number not in others)
     int8 = sum(weight.numel() + _SCALE_BYTES * len(weight) for weight in linear.values())
     one = max(map(_bytes, linear.values()), default=0)
     before = predictor.peak().allocated_bytes

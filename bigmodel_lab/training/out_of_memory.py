@@ -8,6 +8,8 @@ import traceback
 
 import torch
 
+from bigmodel_lab.i18n import text
+
 _SAID = (
     "out of memory",  # CUDA's allocator and driver, MPS, and the CPU's own ("can't allocate memory" below)
     "CUBLAS_STATUS_ALLOC_FAILED",
@@ -16,6 +18,8 @@ _SAID = (
 )
 """In the messages of errors that have no class of their own: cuBLAS, cuDNN and the driver report so, and
 ``accelerate`` 1.15 and Lightning 2.6 miss some of them (measured)."""
+_FRAMES = 12
+"""Calls that the note tells: those of the model and of PyTorch, where the request was made."""
 _LAST = ("last_type", "last_value", "last_traceback", "last_exc")
 """Where Python keeps the last error that reached the prompt, and with it every tensor of its frames."""
 
@@ -41,19 +45,26 @@ def is_out_of_memory(error: BaseException) -> bool:
 def forget_failure(error: BaseException) -> None:
     """Let go of the tensors that an error keeps alive through the frames it passed; the error itself can still be raised.
 
-    Local variables of frames that have ended are cleared, also of errors before it, and of the last error that a
-    prompt or a notebook keeps.
+    Clearing the frames' variables is not enough: PyTorch calls a module through a nested function, and the frame of a
+    function keeps what it closes over. So the traceback goes, of this error and of those before it, and of the last error
+    that a prompt or a notebook keeps. Where it arose becomes a note of the error, on a Python that has notes (3.11).
 
     Args:
         error: As it was caught.
     """
+    if hasattr(error, "add_note") and error.__traceback__ is not None:
+        lines = "".join(traceback.format_tb(error.__traceback__)[-_FRAMES:])
+        error.add_note(
+            text("out_of_memory.where", "It arose here (the latest call last):\n{lines}", lines=lines.rstrip())
+        )
     seen: BaseException | None = error
     while seen is not None:
         traceback.clear_frames(seen.__traceback__)
-        seen = seen.__cause__ or seen.__context__
+        before = seen.__cause__ or seen.__context__
+        seen.__traceback__ = seen.__cause__ = seen.__context__ = None
+        seen = before
     for name in _LAST:
-        kept = getattr(sys, name, None)
-        if kept is not None:
+        if getattr(sys, name, None) is not None:
             delattr(sys, name)
     _forget_in_notebook()
     gc.collect()

@@ -167,17 +167,17 @@ class Guard:
         """What ``make()`` gives; :data:`_AGAIN` where it ran out of memory and something was changed since."""
         try:
             return make()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+        except (RuntimeError, MemoryError) as caught:
+            if not is_out_of_memory(caught):
                 raise
-            full = describe(error, step, self._memory)
-            forget_failure(error)
-            put_back(full.phase)
-            self._memory.empty_cache()
-            if not self._go_on(run, full):
-                _advise(error, full)
-                raise
-            return _AGAIN
+            error, full = caught, describe(caught, step, self._memory)
+            forget_failure(caught)
+        put_back(full.phase)  # not while the error is handled, which would keep its tensors alive
+        self._memory.empty_cache()
+        if not self._go_on(run, full):
+            _advise(error, full)
+            raise error
+        return _AGAIN
 
     def _go_on(self, run: Changeable, full: OutOfMemoryFacts) -> bool:
         recovery = self._recovery

@@ -80,7 +80,7 @@ class SafeSteps:
     def _attempt(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         if self._rolled_back:
             self._rolled_back = False
-            raise RolledBack
+            raise RolledBack(self._run.steps_made)
         return self._run.make_step(indices)
 
     def _put_back(self, phase: str) -> None:
