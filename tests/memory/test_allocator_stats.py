@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bigmodel_lab.errors import ConfigError, OutOfDeviceMemory
 from bigmodel_lab.memory.allocator import CachingAllocator
 
 MIB = 1 << 20
@@ -104,3 +105,44 @@ def test_looking_at_peaks_does_not_lose_any():
     card.allocate(40 * MIB)
 
     assert (seen, card.peak_allocated_bytes) == (30 * MIB, 40 * MIB)
+
+
+def test_peaks_are_reset_to_what_is_there_now():
+    """As ``torch.cuda.reset_peak_memory_stats`` does, for every pool."""
+    card = CachingAllocator()
+    kept = card.allocate(4 << 20)
+    card.free(card.allocate(64 << 20))
+    card.reset_peaks()
+    stats = card.stats()
+
+    assert card.peak_allocated_bytes == card.allocated_bytes == 4 << 20
+    assert stats["reserved_bytes.all.peak"] == stats["reserved_bytes.all.current"]
+    assert stats["allocated_bytes.large_pool.peak"] == 4 << 20
+    card.free(kept)
+
+
+def test_a_peak_after_the_reset_counts():
+    """From the present value on."""
+    card = CachingAllocator()
+    card.free(card.allocate(64 << 20))
+    card.reset_peaks()
+    card.free(card.allocate(8 << 20))
+
+    assert card.peak_allocated_bytes == 8 << 20
+
+
+def test_a_share_of_the_card_can_be_set_and_taken_away():
+    """Requests from then on keep to it."""
+    card = CachingAllocator(capacity_bytes=100 << 20)
+    card.set_memory_fraction(0.1)
+    with pytest.raises(OutOfDeviceMemory):
+        card.allocate(50 << 20)
+    card.set_memory_fraction(1.0)
+
+    assert card.allocate(50 << 20)
+
+
+def test_a_share_of_a_card_without_end_is_refused():
+    """Of what?"""
+    with pytest.raises(ConfigError, match="no size"):
+        CachingAllocator().set_memory_fraction(0.5)

@@ -11,7 +11,10 @@ from bigmodel_lab.charts import Chart
 from bigmodel_lab.metrics import known
 from bigmodel_lab.models import ModelCard
 from bigmodel_lab.samplers import Sampler
+from bigmodel_lab.tips import Tip
+from bigmodel_lab.training.changing import CHANGEABLE
 from tests.packaging.conftest import ROOT
+from tests.tips.evidences import healthy, ran_out
 
 TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 EXAMPLES = dict(re.findall(r"```python\n# (bigmodel_lab/\S+)\n(.*?)```", TEXT, re.DOTALL))
@@ -26,8 +29,8 @@ def member(family: str, attribute: str) -> object:
 
 
 def test_each_family_has_its_example() -> None:
-    """A model, a sampler and a chart."""
-    assert {path.split("/")[1] for path in EXAMPLES} == {"models", "samplers", "charts"}
+    """A model, a sampler, a tip and a chart."""
+    assert {path.split("/")[1] for path in EXAMPLES} == {"models", "samplers", "tips", "charts"}
 
 
 @pytest.mark.parametrize("path", EXAMPLES)
@@ -63,6 +66,17 @@ def test_the_chart_keeps_the_contract() -> None:
     assert isinstance(chart, Chart)
     units = {metric.key: metric.unit for metric in known()}
     assert {units[line.metric] for line in chart.lines} == {chart.unit}
+
+
+def test_the_tip_keeps_the_contract() -> None:
+    """Silent on a healthy run, and in its own case a change that a run can make."""
+    tip = member("tips", "TIP")
+    assert isinstance(tip, Tip)
+    assert tip.propose(healthy()) is None
+    proposal = tip.propose(healthy(out_of_memory=ran_out("evaluation")))
+    assert proposal is not None
+    assert f"bigmodel_lab/tips/{proposal.tip}.py" in EXAMPLES
+    assert proposal.change.keys() <= CHANGEABLE
 
 
 def test_every_folder_of_the_map_is_there() -> None:
