@@ -211,7 +211,8 @@ class Stepper:
             try:
                 yield
             finally:
-                self.memory.set_fraction(None)
+                if self.config.memory_fraction is not None:  # a cap of the person's own is none of ours
+                    self.memory.set_fraction(None)
 
     def _probed(self, data: Data, loss: LossFunction | None, documented_loss: LossFunction | None) -> Fit:
         """How model and data go together, found out before anything is trained."""

@@ -11,6 +11,7 @@ import torch
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.training import TrainConfig, Trainer
 from bigmodel_lab.training.changing import CHANGEABLE, changes, check_change
+from bigmodel_lab.training.device_memory import UnknownMemory
 from tests.training.changed_runs import Exact, Images, data, run, same_bits, weights
 from tests.training.fakes import CPU, FakeLog
 
@@ -165,3 +166,26 @@ def test_every_changeable_name_is_a_setting() -> None:
 def test_changes_are_the_new_values() -> None:
     """Of those fields alone that differ."""
     assert changes(TrainConfig(), TrainConfig(compile=True)) == {"compile": True}
+
+
+class Capped(UnknownMemory):
+    """Notes the caps that it is given."""
+
+    def __init__(self) -> None:
+        self.shares: list[float | None] = []
+
+    def set_fraction(self, share: float | None) -> None:
+        """Note it."""
+        self.shares.append(share)
+
+
+@pytest.mark.parametrize(("share", "given"), [(None, []), (0.5, [0.5, None])])
+def test_a_cap_is_taken_away_at_the_end_where_the_run_has_set_it(
+    share: float | None, given: list[float | None]
+) -> None:
+    """One that the person has set is left alone."""
+    memory = Capped()
+    config = TrainConfig(max_steps=1, memory_fraction=share)
+    Trainer(Exact(), data(), config, FakeLog(), device=CPU, memory=memory).run()
+
+    assert memory.shares == given
