@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from typing import Any
 
 from bigmodel_lab.i18n import Text
+from bigmodel_lab.tips._verdict import Measured
 from bigmodel_lab.tips.base import MemoryEffect, Proposal, SpeedEffect
 
 FRAMEWORKS = {
@@ -31,6 +33,7 @@ def card_data(proposal: Proposal, simulated: bool) -> dict[str, Any]:
         "why": proposal.why,
         "goal": proposal.goal,
         "predicted": predicted_lines(proposal),
+        "predicted_allocated_bytes": None if proposal.memory is None else list(astuple(proposal.memory)),
         "costs": list(proposal.costs),
         "can_apply": proposal.can_apply,
         "restart": proposal.needs_restart,
@@ -43,6 +46,18 @@ def card_data(proposal: Proposal, simulated: bool) -> dict[str, Any]:
             }
             for one in proposal.code
         ],
+    }
+
+
+def measured_data(measured: Measured) -> dict[str, Any]:
+    """What is recorded of a measurement beside its words: the numbers before and after, None where there are none."""
+    return {
+        "measured": list(measured.lines),
+        "measured_allocated_bytes": measured.allocated_bytes,
+        "measured_reserved_bytes": measured.reserved_bytes,
+        "measured_step_seconds": measured.seconds,
+        "loss_gap": measured.loss_gap,
+        "loss_band": measured.loss_band,
     }
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from bigmodel_lab.api._tip_cards import card_data
+from bigmodel_lab.api._tip_cards import card_data, measured_data
 from bigmodel_lab.errors import BigModelLabError, UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card
@@ -194,9 +194,7 @@ class TipDesk:
             self._log.update_proposal(number, "reverted", verdict=f"{type(error).__name__}: {error}", can_undo=False)
             return
         state = measured.verdict if keeps or measured.verdict == "reverted" else "reverted"
-        self._log.update_proposal(
-            number, state, measured=list(measured.lines), verdict=measured.sentence, can_undo=keeps
-        )
+        self._log.update_proposal(number, state, verdict=measured.sentence, can_undo=keeps, **measured_data(measured))
 
     def undo(self, number: int) -> None:
         """The settings that the proposal changed are again what they were before; steps made meanwhile stay.
