@@ -66,7 +66,8 @@ def test_a_run_that_would_run_out_shows_what_ran_out_and_finishes_after_a_click(
     expect(held).to_contain_text("Out of GPU memory at step 1", timeout=90_000)
     expect(held).to_contain_text("activations")
     expect(held).to_contain_text("this process can have")
-    assert held.locator("dt").first.evaluate("node => getComputedStyle(node).float") == "none"  # as the page alone has it
+    float_of_labels = held.locator("dt").first.evaluate("node => getComputedStyle(node).float")
+    assert float_of_labels == "none"  # as the page alone has it
     assert notebook.busy(1)
     card(dashboard, "Micro-batch 1024").get_by_test_id("bml-tip-apply").click()
 
