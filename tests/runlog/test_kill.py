@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bigmodel_lab.runlog import RunLog, RunReader, Status
 
 CHILD = Path(__file__).with_name("child.py")
 KILLS = 50
+AT_A_TIME = 2  # as many as a small machine has cores
 HALF_SECOND_NS = 500_000_000
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="kill -9 as on POSIX")
@@ -60,16 +62,23 @@ def check(path, board):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_kill_at_random_moments(tmp_path):
     """Fifty runs are killed at random moments of their first seconds; all files hold."""
-    moments = random.Random(20250101)
-    for number in range(KILLS):
+    random_numbers = random.Random(20250101)
+    moments = [random_numbers.uniform(0.0, 0.9) for _ in range(KILLS)]
+
+    def start_kill_and_check(number):
         child, path, board = start_child(tmp_path / str(number))
-        time.sleep(moments.uniform(0.0, 0.9))
+        time.sleep(moments[number])
         kill(child)
         check(path, board)
 
+    with ThreadPoolExecutor(AT_A_TIME) as several:
+        list(several.map(start_kill_and_check, range(KILLS)))
 
+
+@pytest.mark.alone
 def test_a_killed_run_goes_on(tmp_path):
     """After a kill the run can be opened again, and nothing that was written is lost."""
     child, path, board = start_child(tmp_path / "runs")

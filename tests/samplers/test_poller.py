@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from itertools import pairwise
+from statistics import median
 
 import pytest
 from hypothesis import given
@@ -105,8 +106,9 @@ def test_a_slow_round_is_not_made_up_for():
     """Rounds that fell out stay out: no burst afterwards."""
     times = []
     slow = Fake(action=lambda: (times.append(time.monotonic()), time.sleep(0.35 if len(times) == 1 else 0)))
-    collect([slow], 4)
-    assert min(later - earlier for earlier, later in pairwise(times[1:])) > 0.02
+    collect([slow], 5)
+    # three rounds fell out; made up for, most of the gaps would be none. One may be short: a busy machine wakes late.
+    assert median(later - earlier for earlier, later in pairwise(times[1:])) > 0.02
 
 
 def test_the_sink_may_stop_the_poller():
