@@ -44,8 +44,8 @@ WAITS_SHARE, WAITS_HIGH_SHARE = 0.05, 0.2
 def launch_bound(evidence: Evidence) -> str | None:
     """Why the card waits for Python and not for data, in words; None where it does not, or nothing is known."""
     steps = evidence.steps
-    if steps is None or steps.gpu_utilization_percent is None or evidence.simulated:
-        return None
+    if steps is None or steps.gpu_utilization_percent is None or evidence.simulated or not evidence.on_cuda:
+        return None  # beside a run on the CPU a card is idle, too
     waits = steps.data_wait_share or 0.0
     if steps.gpu_utilization_percent >= _IDLE_PERCENT or waits >= WAITS_SHARE:
         return None

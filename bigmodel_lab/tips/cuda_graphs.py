@@ -5,6 +5,7 @@ from __future__ import annotations
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips._words import launch_bound, sentences
 from bigmodel_lab.tips.base import Code, Evidence, Proposal, SpeedEffect, Tip
+from bigmodel_lab.tips.compile import can_compile
 from bigmodel_lab.units import format_seconds
 
 _SHORT_SECONDS = 0.005
@@ -14,7 +15,7 @@ _SHORT_SECONDS = 0.005
 def propose(evidence: Evidence) -> Proposal | None:
     """Where short steps wait for their launches."""
     why, steps = launch_bound(evidence), evidence.steps
-    if why is None or steps is None or steps.seconds >= _SHORT_SECONDS:
+    if why is None or steps is None or steps.seconds >= _SHORT_SECONDS or not can_compile(evidence):
         return None
     took = text("tip.cuda_graphs.why", "A step takes {seconds}.", seconds=format_seconds(steps.seconds))
     return Proposal(
@@ -39,6 +40,16 @@ def propose(evidence: Evidence) -> Proposal | None:
             Code(
                 "transformers",
                 'TrainingArguments(torch_compile=True, torch_compile_mode="reduce-overhead")',
+                in_mid_run=False,
+            ),
+            Code(
+                "lightning",
+                'model = torch.compile(model, mode="reduce-overhead")  # before Trainer.fit',
+                in_mid_run=False,
+            ),
+            Code(
+                "accelerate",
+                'Accelerator(dynamo_plugin=TorchDynamoPlugin(backend="inductor", mode="reduce-overhead"))',
                 in_mid_run=False,
             ),
         ),

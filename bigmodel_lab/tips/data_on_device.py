@@ -8,7 +8,7 @@ from bigmodel_lab.tips.base import Code, Evidence, Proposal, SpeedEffect, Tip
 from bigmodel_lab.units import format_bytes
 
 _SMALL_SHARE = 0.1
-"""Data above this share of the memory is not small (our choice; CIFAR-10 has 154 MB as uint8)."""
+"""Data from this share of the memory is not small (our choice; CIFAR-10 has 154 MB as uint8)."""
 
 
 def propose(evidence: Evidence) -> Proposal | None:
@@ -16,7 +16,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     why, loader, steps, capacity = waits_for_data(evidence), evidence.loader, evidence.steps, evidence.capacity_bytes
     if why is None or loader is None or loader.data_bytes is None or capacity is None or steps is None:
         return None
-    if loader.data_bytes > _SMALL_SHARE * capacity or evidence.memory_pressure:
+    if loader.data_bytes >= _SMALL_SHARE * capacity or evidence.memory_pressure:
         return None
     assert steps.data_wait_share is not None
     return Proposal(
@@ -39,6 +39,7 @@ def propose(evidence: Evidence) -> Proposal | None:
                 "The order of the samples is another one, and changes of samples on the host must be written for tensors.",
             ),
         ),
+        changes_arithmetic=True,
         code=(
             Code(
                 "plain",

@@ -11,8 +11,10 @@ def propose(evidence: Evidence) -> Proposal | None:
     """On CUDA, where the optimizer has such a kernel and nobody has chosen another."""
     config = evidence.config
     options = config.optimizer_options
-    if not evidence.on_cuda or config.optimizer not in FUSED or options.get("fused") or options.get("foreach") is False:
+    if not evidence.on_cuda or evidence.mode != "train" or config.optimizer not in FUSED:
         return None
+    if options.get("fused") or options.get("foreach") is False or options.get("differentiable"):
+        return None  # torch refuses the fused kernel of a differentiable step
     changed = {name: value for name, value in options.items() if name != "foreach"} | {"fused": True}
     costs = [text("tip.fused.cost", "The last bits of the weights may differ.")]
     if config.precision == "fp16":

@@ -11,9 +11,9 @@ _BYTES = 4
 
 
 def propose(evidence: Evidence) -> Proposal | None:
-    """Where a loop of one's own keeps zeros. ``fit`` drops them always."""
+    """Where a loop of one's own keeps zeros. ``fit`` always drops them, the other frameworks by default."""
     model = evidence.model
-    if evidence.zeroes_gradients is not True or model is None:
+    if evidence.zeroes_gradients is not True or evidence.framework != "plain" or model is None:
         return None
     return Proposal(
         tip="gradients_to_none",

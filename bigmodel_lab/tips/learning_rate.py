@@ -15,7 +15,7 @@ _LINEAR = frozenset(("sgd", "asgd"))
 def propose(evidence: Evidence) -> Proposal | None:
     """Where the effective batch was changed on purpose and the learning rate is still the documented one."""
     config, documented = evidence.config, evidence.documented
-    if documented is None or config.optimizer != documented.optimizer:
+    if documented is None or evidence.mode != "train" or config.optimizer != documented.optimizer:
         return None
     ratio = config.effective_batch_size / documented.effective_batch_size
     if ratio == 1 or config.learning_rate != documented.learning_rate:

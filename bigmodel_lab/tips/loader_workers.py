@@ -6,6 +6,9 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.tips._words import WAITS_HIGH_SHARE, waits_for_data
 from bigmodel_lab.tips.base import Code, Evidence, Proposal, SpeedEffect, Tip
 
+_SLOWER = 1.1
+"""At worst: workers take cores from the training. Nobody has published a figure (our choice)."""
+
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where steps wait for a loader that has fewer workers than there are other cores."""
@@ -32,15 +35,21 @@ def propose(evidence: Evidence) -> Proposal | None:
             cores=evidence.platform.processors,
         ),
         speed=SpeedEffect(
-            1 - steps.data_wait_share, 1.1, text("tip.data_source", "at best the waiting that was measured is gone")
+            1 - steps.data_wait_share,
+            _SLOWER,
+            text(
+                "tip.workers.source",
+                "at best the waiting that was measured is gone; at worst, not published, workers are in the way",
+            ),
         ),
         costs=(
             text(
                 "tip.workers.cost",
-                "Each worker is a process with memory of its own; with two cores it can even be slower. Random changes of "
-                "samples draw other numbers.",
+                "Each worker is a process of its own: it takes time to start, and memory; with two cores it can even be "
+                "slower. Random changes of samples draw other numbers.",
             ),
         ),
+        changes_arithmetic=True,
         code=_code(workers),
         weight=min(0.8, steps.data_wait_share),
     )

@@ -33,6 +33,7 @@ def propose(evidence: Evidence) -> Proposal | None:
         code=(
             Code("plain", "DataLoader(…, pin_memory=True)\nx = x.to(device, non_blocking=True)", in_mid_run=False),
             Code("transformers", "TrainingArguments(dataloader_pin_memory=True)", in_mid_run=False),
+            Code("lightning", "DataLoader(…, pin_memory=True)", in_mid_run=False),
         ),
         weight=min(0.5, steps.data_wait_share),
     )

@@ -141,4 +141,4 @@ def test_a_power_limit_needs_an_administrator() -> None:
     proposal = said("power_limit", healthy(power_watts=390.0))
 
     assert not proposal.can_apply
-    assert proposal.code[0].text == "sudo nvidia-smi -pl 320"
+    assert proposal.code[0].text.startswith("sudo nvidia-smi -i … -pl 320")
