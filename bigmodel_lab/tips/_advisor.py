@@ -27,7 +27,7 @@ def advise(evidence: Evidence, *, without: Iterable[str] = ()) -> tuple[Proposal
         if name not in left_out and (proposal := TIPS.get(name).propose(evidence)) is not None
     ]
     ordered = sorted(proposals, key=lambda one: _place(one, evidence))
-    return tuple(replace(one, code=one.code or code_for(one, evidence)) for one in ordered)
+    return tuple(replace(one, code=code_for(one, evidence)) for one in ordered)
 
 
 def _place(proposal: Proposal, evidence: Evidence) -> tuple[bool, bool, bool, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bigmodel_lab.tips._advisor import advise
 from bigmodel_lab.tips.pinned_memory import propose
 from tests.tips.evidences import waiting
 
@@ -38,3 +39,10 @@ def test_tells_how_long_a_step_waits() -> None:
 
     assert proposal is not None
     assert "waits 5 % of its time" in proposal.why
+
+
+def test_its_own_lines_begin_with_the_persons_framework() -> None:
+    """As all others do when advice is asked for."""
+    given = {one.tip: one for one in advise(replace(waiting(0.3), framework="lightning"))}
+
+    assert given["pinned_memory"].code[0].framework == "lightning"
