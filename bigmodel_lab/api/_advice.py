@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bigmodel_lab._table import Table
 from bigmodel_lab.api._run import Run
@@ -14,15 +14,14 @@ from bigmodel_lab.api._training_run import TrainingRun
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.estimate import MemoryEstimate
 from bigmodel_lab.i18n import text
+from bigmodel_lab.memory.cards import Card, card_at_hand
 from bigmodel_lab.runlog import Source
 from bigmodel_lab.tips._advisor import advise as ask
-from bigmodel_lab.tips._evidence import epoch_losses, model_facts, platform, step_facts
+from bigmodel_lab.tips._evidence import accelerator_of, column, epoch_losses, model_facts, platform, step_facts
 from bigmodel_lab.tips._predict import Predictor
 from bigmodel_lab.tips.base import Evidence, MemoryFacts, Proposal
 from bigmodel_lab.training import TrainConfig
-
-if TYPE_CHECKING:
-    from bigmodel_lab.memory.cards import Card
+from bigmodel_lab.training.checkpointing import EVERY_BLOCK
 
 
 class Advice:
@@ -174,7 +173,7 @@ def _of_estimate(estimate: MemoryEstimate) -> Advice:
 
 
 def _names(checkpointing: bool | tuple[str, ...]) -> tuple[str, ...]:
-    return checkpointing if isinstance(checkpointing, tuple) else (("*",) if checkpointing else ())
+    return checkpointing if isinstance(checkpointing, tuple) else (EVERY_BLOCK if checkpointing else ())
 
 
 def _recorded(source: Source) -> Evidence:
@@ -185,7 +184,7 @@ def _recorded(source: Source) -> Evidence:
     card = _card(header)
     return Evidence(
         config=TrainConfig(**known),
-        accelerator="cuda" if card is not None else _kind(str(header.get("device") or "cpu")),
+        accelerator="cuda" if card is not None else accelerator_of(str(header.get("device") or "cpu")),
         card=card,
         simulated=header["origin"] == "simulated",
         steps=step_facts(source),
@@ -196,20 +195,12 @@ def _recorded(source: Source) -> Evidence:
     )
 
 
-def _kind(device: str) -> Any:
-    return device.partition(":")[0]
-
-
 def _card(header: Any) -> Card | None:
-    from bigmodel_lab.memory.cards import card_at_hand
-
     facts = header.get("virtual_gpu") or header.get("gpu")
     return None if not facts else card_at_hand(str(facts["name"]), facts.get("total_bytes"))
 
 
 def _peaks(source: Source) -> MemoryFacts | None:
-    from bigmodel_lab.tips._evidence import column
-
     allocated, reserved = (column(source, key) for key in ("peak_allocated_bytes", "peak_reserved_bytes"))
     if not len(allocated) or not len(reserved):
         return None

@@ -6,10 +6,9 @@ Everything here that touches the model happens on the training loop's thread, at
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, TypeVar
 
 from bigmodel_lab.api._tip_cards import card_data, measured_data
@@ -23,6 +22,7 @@ from bigmodel_lab.tips._evidence import evidence_of, platform
 from bigmodel_lab.tips._verdict import Measured, judge
 from bigmodel_lab.tips.base import Evidence, OtherCard, Proposal
 from bigmodel_lab.training import TrainConfig, Trainer
+from bigmodel_lab.training.changing import changed
 from bigmodel_lab.training.recovery import Changeable, OutOfMemoryFacts, Shrink
 from bigmodel_lab.training.rehearsal import rehearse
 
@@ -177,7 +177,7 @@ class TipDesk:
         proposal = self._find(number)
         before = self._trainer.config
         try:
-            after = self._changed(before, proposal.change)
+            after = changed(before, proposal.change)
             if not proposal.can_apply or after == before:
                 self._log.update_proposal(number, "proposed", verdict=text("tips.cannot", "Not in this run."))
                 return
@@ -208,15 +208,9 @@ class TipDesk:
         proposal, old = self._find(number), self._undo.pop(number, None)
         if old is None:
             raise UnknownNameError(text("tips.kind_applied", "applied proposal"), str(number), map(str, self._undo))
-        self._trainer.change(self._changed(self._trainer.config, old))
+        self._trainer.change(changed(self._trainer.config, old))
         self._undone.add(proposal.tip)
         self._log.update_proposal(number, "undone", can_undo=False)
-
-    def _changed(self, config: TrainConfig, change: Mapping[str, Any]) -> TrainConfig:
-        """A micro-batch keeps the samples of a step, whatever has been changed since it was proposed."""
-        rest = {name: value for name, value in change.items() if name not in _BATCH}
-        size = change.get("micro_batch_size")
-        return replace(config if size is None else config.with_micro_batch(size), **rest)
 
     def _until_it_runs(self, number: int, before: TrainConfig, after: TrainConfig) -> TrainConfig:
         """A micro-batch that was predicted to fit and does not is halved, so that one click is enough; others stay."""
@@ -316,7 +310,6 @@ class TipDesk:
         return self._log.mailbox.inbound is not None
 
 
-_BATCH = frozenset(("micro_batch_size", "gradient_accumulation_steps", "samples_per_step"))
 _AGAIN = frozenset(("micro_batch_down", "micro_batch_up", "throughput_knee"))
 """Tips that may be followed more than once."""
 

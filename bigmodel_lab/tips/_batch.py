@@ -9,6 +9,7 @@ from bigmodel_lab.errors import BigModelLabError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips.base import Evidence
 from bigmodel_lab.training import TrainConfig
+from bigmodel_lab.training.changing import BATCH_FIELDS
 
 _PLATEAU = 0.05
 """A gain below this is none: ``METRIC_PERCENT_DIFF_CONST`` of DeepSpeed's autotuning (0.19)."""
@@ -45,8 +46,7 @@ def change_to(config: TrainConfig, size: int) -> dict[str, Any]:
     4
     """
     changed = config.with_micro_batch(size)
-    names = ("micro_batch_size", "gradient_accumulation_steps", "samples_per_step")
-    return {name: getattr(changed, name) for name in names}
+    return {name: getattr(changed, name) for name in BATCH_FIELDS}
 
 
 def balanced(config: TrainConfig, size: int) -> int:

@@ -72,7 +72,7 @@ def evidence_of(
     losses = epoch_losses(source)
     return Evidence(
         config=config,
-        accelerator="cuda" if card is not None else _accelerator(trainer.device),
+        accelerator="cuda" if card is not None else accelerator_of(trainer.device),
         card=card,
         simulated=simulated,
         others_bytes=others_bytes,
@@ -208,7 +208,8 @@ def _host_free() -> int | None:
     return None if free is None else int(free)
 
 
-def _accelerator(device: str) -> Any:
+def accelerator_of(device: str) -> Any:
+    """The kind of a device, as in :attr:`Evidence.accelerator`."""
     return torch.device(device).type
 
 

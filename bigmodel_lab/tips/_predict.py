@@ -11,13 +11,10 @@ from bigmodel_lab.estimate import MemoryEstimate
 from bigmodel_lab.estimate._of_run import plan_settings
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.settings import AllocatorSettings
-from bigmodel_lab.tips._effects import MemoryEffect
+from bigmodel_lab.tips._effects import SPREAD, MemoryEffect
 from bigmodel_lab.tips._facts import MemoryFacts
 from bigmodel_lab.training import TrainConfig
-
-_SPREAD = 0.05
-"""Range of a predicted peak to either side; a prediction of the peak itself is asked to be within 3 % in 95 of 100
-cases, and a difference of two has the errors of both."""
+from bigmodel_lab.training.changing import changed
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class Predictor:
             after = self.peak(**change).allocated_bytes
         except BigModelLabError:
             return None
-        spread = round(_SPREAD * max(after, abs(after - self._before_bytes)))
+        spread = round(SPREAD * max(after, abs(after - self._before_bytes)))
         return MemoryEffect(self._before_bytes, after, after - spread, after + spread)
 
     def runs_in(self, capacity_bytes: int, **change: Any) -> bool:
@@ -131,28 +128,24 @@ class Predictor:
         Raises:
             ConfigError: They cannot be used together.
         """
-        size = change.pop("micro_batch_size", None)
-        change.pop("gradient_accumulation_steps", None)
-        change.pop("samples_per_step", None)
-        config = replace(self._config, **change)
-        return config if size is None else config.with_micro_batch(size)
+        return changed(self._config, change)
 
     def _traced(self, config: TrainConfig) -> MemoryEstimate:
         settings = self.estimate.settings
         if config.expandable_segments != self._config.expandable_segments:
             settings = AllocatorSettings.parse("expandable_segments:True" if config.expandable_segments else "")
-        changed = {
+        new = {
             name: value
             for name, value in plan_settings(config).items()
             if value
             != plan_settings(self._config)[name]  # what stays may be more than settings can say: an 8-bit optimizer
         }
         try:
-            return replace(self.estimate, settings=settings).again(**changed)
+            return replace(self.estimate, settings=settings).again(**new)
         except BigModelLabError:
             raise
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise TraceError(_cannot(changed, error)) from error  # the person's model need not run at every size
+            raise TraceError(_cannot(new, error)) from error  # the person's model need not run at every size
 
     @staticmethod
     def _key(config: TrainConfig) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bigmodel_lab.i18n import text
-from bigmodel_lab.tips.base import Evidence, Goal, MemoryEffect
+from bigmodel_lab.tips.base import Evidence, Goal, LoaderFacts, MemoryEffect, SpeedEffect
 
 
 def sentences(*parts: str | None) -> str:
@@ -56,9 +58,33 @@ def launch_bound(evidence: Evidence) -> str | None:
     )
 
 
-def waits_for_data(evidence: Evidence) -> str | None:
-    """How long steps wait for their data, in words; None where that is short or unknown."""
+@dataclass(frozen=True)
+class DataWait:
+    """Steps that wait for a loader."""
+
+    share: float
+    """Of a step's time, 0 … 1."""
+    loader: LoaderFacts
+    """Whose batches they wait for."""
+
+    @property
+    def why(self) -> str:
+        """How long, in words."""
+        return text(
+            "tip.waits_for_data", "A step waits {share:.0f} % of its time for its batch.", share=100 * self.share
+        )
+
+    @property
+    def gone(self) -> SpeedEffect:
+        """What is won at best: a step without the waiting."""
+        return SpeedEffect(
+            1 - self.share, 1.0, text("tip.data_source", "at best the waiting that was measured is gone")
+        )
+
+
+def waits_for_data(evidence: Evidence) -> DataWait | None:
+    """The waiting of steps for a loader; None where it is short or unknown, or where there is no loader."""
     share = None if evidence.steps is None else evidence.steps.data_wait_share
-    if share is None or share < WAITS_SHARE:
+    if share is None or share < WAITS_SHARE or evidence.loader is None:
         return None
-    return text("tip.waits_for_data", "A step waits {share:.0f} % of its time for its batch.", share=100 * share)
+    return DataWait(share, evidence.loader)

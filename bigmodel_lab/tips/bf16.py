@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigmodel_lab.i18n import text
-from bigmodel_lab.tips._words import goal_of, sentences
+from bigmodel_lab.tips._mixed_precision import is_full, mixed_precision
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
 
 AMPERE = (8, 0)
@@ -13,7 +13,7 @@ unless it is told that emulation does not count."""
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where the card computes in bfloat16 and the run does not."""
-    if evidence.config.precision not in {"fp32", "tf32"} or not evidence.capability_from(AMPERE):
+    if not is_full(evidence) or not evidence.capability_from(AMPERE):
         return None
     card = evidence.card
     assert card is not None
@@ -23,15 +23,11 @@ def propose(evidence: Evidence) -> Proposal | None:
         precision=evidence.config.precision,
         card=card.name,
     )
-    effect = evidence.memory_after(precision="bf16")
-    goal = goal_of(evidence, effect)
-    return Proposal(
-        tip="bf16",
-        goal=goal,
+    return mixed_precision(
+        evidence,
+        "bf16",
         title=text("tip.bf16.title", "Mixed precision: bf16"),
-        why=sentences(evidence.memory_pressure if goal == "memory" else None, why),
-        change={"precision": "bf16"},
-        memory=effect,
+        why=why,
         speed=SpeedEffect(
             0.38,
             1.0,
@@ -41,14 +37,10 @@ def propose(evidence: Evidence) -> Proposal | None:
                 "DeepLearningExamples",
             ),
         ),
-        costs=(
-            text(
-                "tip.bf16.cost",
-                "Changes the arithmetic: products and convolutions keep 8 bits of each number; weights stay in fp32.",
-            ),
+        cost=text(
+            "tip.bf16.cost",
+            "Changes the arithmetic: products and convolutions keep 8 bits of each number; weights stay in fp32.",
         ),
-        changes_arithmetic=True,
-        weight=0.6,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips._words import waits_for_data
-from bigmodel_lab.tips.base import Code, Evidence, Proposal, SpeedEffect, Tip
+from bigmodel_lab.tips.base import Code, Evidence, Proposal, Tip
 from bigmodel_lab.units import format_bytes
 
 _SMALL_SHARE = 0.1
@@ -13,12 +13,11 @@ _SMALL_SHARE = 0.1
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where steps wait for a small data set that a loader brings sample by sample."""
-    why, loader, steps, capacity = waits_for_data(evidence), evidence.loader, evidence.steps, evidence.capacity_bytes
-    if why is None or loader is None or loader.data_bytes is None or capacity is None or steps is None:
+    wait, capacity = waits_for_data(evidence), evidence.capacity_bytes
+    if wait is None or wait.loader.data_bytes is None or capacity is None:
         return None
-    if loader.data_bytes >= _SMALL_SHARE * capacity or evidence.memory_pressure:
+    if wait.loader.data_bytes >= _SMALL_SHARE * capacity or evidence.memory_pressure:
         return None
-    assert steps.data_wait_share is not None
     return Proposal(
         tip="data_on_device",
         goal="speed",
@@ -26,13 +25,11 @@ def propose(evidence: Evidence) -> Proposal | None:
         why=text(
             "tip.data_on_device.why",
             "{why} All of it is {size}, and the card has {capacity}.",
-            why=why,
-            size=format_bytes(loader.data_bytes),
+            why=wait.why,
+            size=format_bytes(wait.loader.data_bytes),
             capacity=format_bytes(capacity),
         ),
-        speed=SpeedEffect(
-            1 - steps.data_wait_share, 1.0, text("tip.data_source", "at best the waiting that was measured is gone")
-        ),
+        speed=wait.gone,
         costs=(
             text(
                 "tip.data_on_device.cost",
@@ -49,7 +46,7 @@ def propose(evidence: Evidence) -> Proposal | None:
                 in_mid_run=False,
             ),
         ),
-        weight=min(0.9, steps.data_wait_share),
+        weight=min(0.9, wait.share),
     )
 
 

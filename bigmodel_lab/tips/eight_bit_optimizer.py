@@ -16,7 +16,6 @@ _CLASSES = {"adam": "Adam8bit", "adamw": "AdamW8bit"}
 """Their classes in ``torchao.optim`` and in ``bitsandbytes.optim``, with the arguments of torch's own."""
 _KEPT = ("betas", "eps", "weight_decay")
 """Options that all three have; the others say how torch computes."""
-_SPREAD = 0.05
 
 
 def propose(evidence: Evidence) -> Proposal | None:
@@ -75,7 +74,7 @@ def _effect(evidence: Evidence) -> MemoryEffect | None:
         )
     except BigModelLabError:
         return None
-    return MemoryEffect(before, after, round(after * (1 - _SPREAD)), round(after * (1 + _SPREAD)))
+    return MemoryEffect.predicted(before, after)
 
 
 def _code(evidence: Evidence) -> tuple[Code, ...]:

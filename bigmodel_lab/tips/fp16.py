@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bigmodel_lab.i18n import text
-from bigmodel_lab.tips._words import goal_of, sentences
+from bigmodel_lab.tips._mixed_precision import is_full, mixed_precision
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
 from bigmodel_lab.tips.bf16 import AMPERE
 
@@ -13,8 +13,8 @@ _VOLTA = (7, 0)
 
 def propose(evidence: Evidence) -> Proposal | None:
     """On Volta and Turing, such as a T4, where the run computes in fp32."""
-    is_full = evidence.config.precision in {"fp32", "tf32"}  # these cards have no TF32, and compute it in fp32
-    if not is_full or not evidence.capability_from(_VOLTA) or evidence.capability_from(AMPERE):
+    # These cards have no TF32, and compute it in fp32.
+    if not is_full(evidence) or not evidence.capability_from(_VOLTA) or evidence.capability_from(AMPERE):
         return None
     card = evidence.card
     assert card is not None
@@ -23,15 +23,11 @@ def propose(evidence: Evidence) -> Proposal | None:
         "The run computes in fp32, and {card} has tensor cores for fp16, but none for bf16.",
         card=card.name,
     )
-    effect = evidence.memory_after(precision="fp16")
-    goal = goal_of(evidence, effect)
-    return Proposal(
-        tip="fp16",
-        goal=goal,
+    return mixed_precision(
+        evidence,
+        "fp16",
         title=text("tip.fp16.title", "Mixed precision: fp16 with a gradient scaler"),
-        why=sentences(evidence.memory_pressure if goal == "memory" else None, why),
-        change={"precision": "fp16"},
-        memory=effect,
+        why=why,
         speed=SpeedEffect(
             0.29,
             1.0,
@@ -41,15 +37,11 @@ def propose(evidence: Evidence) -> Proposal | None:
                 "DeepLearningExamples",
             ),
         ),
-        costs=(
-            text(
-                "tip.fp16.cost",
-                "Changes the arithmetic: products and convolutions keep 11 bits of each number; a step whose gradients "
-                "overflow is skipped, and the scale is lowered.",
-            ),
+        cost=text(
+            "tip.fp16.cost",
+            "Changes the arithmetic: products and convolutions keep 11 bits of each number; a step whose gradients "
+            "overflow is skipped, and the scale is lowered.",
         ),
-        changes_arithmetic=True,
-        weight=0.6,
     )
 
 

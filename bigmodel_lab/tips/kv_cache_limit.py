@@ -8,9 +8,6 @@ from bigmodel_lab.estimate._generate import generate_step
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips.base import Code, Evidence, MemoryEffect, Proposal, Tip
 
-_SPREAD = 0.05
-"""Range to either side, as of every prediction."""
-
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where generating runs short of memory: half as many new tokens."""
@@ -52,7 +49,7 @@ def _effect(evidence: Evidence, tokens: int) -> MemoryEffect | None:
         return None
     shorter = estimate.again(step=partial(generate_step, new_tokens=tokens))
     after = before - estimate.peak_allocated_bytes + shorter.peak_allocated_bytes
-    return MemoryEffect(before, after, round((1 - _SPREAD) * after), round((1 + _SPREAD) * after))
+    return MemoryEffect.predicted(before, after)
 
 
 TIP = Tip(propose)

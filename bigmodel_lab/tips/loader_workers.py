@@ -12,30 +12,28 @@ _SLOWER = 1.1
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where steps wait for a loader that has fewer workers than there are other cores."""
-    why, loader, steps = waits_for_data(evidence), evidence.loader, evidence.steps
-    workers = evidence.platform.processors - 1
-    if why is None or loader is None or steps is None or workers < 1 or loader.workers >= workers:
+    wait, workers = waits_for_data(evidence), evidence.platform.processors - 1
+    if wait is None or workers < 1 or wait.loader.workers >= workers:
         return None
-    assert steps.data_wait_share is not None
-    high = steps.data_wait_share >= WAITS_HIGH_SHARE
+    high = wait.share >= WAITS_HIGH_SHARE
     return Proposal(
         tip="loader_workers",
         goal="speed",
         title=text(
-            "tip.workers.title", "Workers of the loader {before} → {after}", before=loader.workers, after=workers
+            "tip.workers.title", "Workers of the loader {before} → {after}", before=wait.loader.workers, after=workers
         ),
         why=text(
             "tip.workers.why",
             "{why} {grade} The loader has {count} workers, and this process may use {cores} cores.",
-            why=why,
+            why=wait.why,
             grade=text("tip.workers.high", "That is much.")
             if high
             else text("tip.workers.moderate", "That is moderate."),
-            count=loader.workers,
+            count=wait.loader.workers,
             cores=evidence.platform.processors,
         ),
         speed=SpeedEffect(
-            1 - steps.data_wait_share,
+            1 - wait.share,
             _SLOWER,
             text(
                 "tip.workers.source",
@@ -51,7 +49,7 @@ def propose(evidence: Evidence) -> Proposal | None:
         ),
         changes_arithmetic=True,
         code=_code(workers),
-        weight=min(0.8, steps.data_wait_share),
+        weight=min(0.8, wait.share),
     )
 
 

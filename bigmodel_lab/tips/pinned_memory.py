@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips._words import waits_for_data
-from bigmodel_lab.tips.base import Code, Evidence, Proposal, SpeedEffect, Tip
+from bigmodel_lab.tips.base import Code, Evidence, Proposal, Tip
 
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where steps wait for a loader that does not pin."""
-    why, loader, steps = waits_for_data(evidence), evidence.loader, evidence.steps
-    if why is None or loader is None or steps is None or loader.pins_memory or not evidence.on_cuda:
+    wait = waits_for_data(evidence)
+    if wait is None or wait.loader.pins_memory or not evidence.on_cuda:
         return None
-    assert steps.data_wait_share is not None
     return Proposal(
         tip="pinned_memory",
         goal="speed",
         title=text("tip.pinned.title", "Pinned memory for batches"),
         why=text(
-            "tip.pinned.why", "{why} The loader does not pin, so each copy to the card stops the program.", why=why
+            "tip.pinned.why", "{why} The loader does not pin, so each copy to the card stops the program.", why=wait.why
         ),
-        speed=SpeedEffect(
-            1 - steps.data_wait_share, 1.0, text("tip.data_source", "at best the waiting that was measured is gone")
-        ),
+        speed=wait.gone,
         costs=(
             text(
                 "tip.pinned.cost",
@@ -35,7 +32,7 @@ def propose(evidence: Evidence) -> Proposal | None:
             Code("transformers", "TrainingArguments(dataloader_pin_memory=True)", in_mid_run=False),
             Code("lightning", "DataLoader(…, pin_memory=True)", in_mid_run=False),
         ),
-        weight=min(0.5, steps.data_wait_share),
+        weight=min(0.5, wait.share),
     )
 
 

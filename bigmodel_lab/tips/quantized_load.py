@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.tips._effects import SPREAD
 from bigmodel_lab.tips._predict import Predictor
 from bigmodel_lab.tips._words import saves
 from bigmodel_lab.tips.base import Code, Evidence, MemoryEffect, Proposal, SpeedEffect, Tip
@@ -14,8 +15,6 @@ _WORTH = 0.1
 """A smaller saving is not worth other answers (our choice)."""
 _SCALE_BYTES = 4
 """One scale a row of a weight, in fp32 at most."""
-_SPREAD = 0.05
-"""Range to either side, as of every prediction."""
 
 
 def propose(evidence: Evidence) -> Proposal | None:
@@ -81,7 +80,7 @@ def _effect(predictor: Predictor) -> MemoryEffect:
     one = max(map(_bytes, linear.values()), default=0)
     before = predictor.peak().allocated_bytes
     after = before - max(0, full - int8)
-    return MemoryEffect(before, after + one, round((1 - _SPREAD) * after), round((1 + _SPREAD) * (after + one)))
+    return MemoryEffect(before, after + one, round((1 - SPREAD) * after), round((1 + SPREAD) * (after + one)))
 
 
 def _bytes(weight: Tensor) -> int:

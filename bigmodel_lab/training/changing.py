@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from bigmodel_lab.training.device_memory import DeviceMemory
 
 _OF_THE_STEP = frozenset(("precision", "activation_checkpointing", "activation_offload", "channels_last", "compile"))
-_OF_THE_BATCH = frozenset(("micro_batch_size", "gradient_accumulation_steps", "samples_per_step"))
+BATCH_FIELDS = ("micro_batch_size", "gradient_accumulation_steps", "samples_per_step")
+"""Fields of :class:`TrainConfig` that say together how the samples of a step are taken."""
 _OF_THE_MEMORY = frozenset(("expandable_segments", "memory_fraction"))
 _READ_WHEN_NEEDED = frozenset(("evaluation_batch_size", "early_stopping", "on_oom", "checkpoint"))
-CHANGEABLE = _OF_THE_STEP | _OF_THE_BATCH | _OF_THE_MEMORY | _READ_WHEN_NEEDED | {"optimizer_options", "learning_rate"}
+CHANGEABLE = _OF_THE_STEP | _OF_THE_MEMORY | _READ_WHEN_NEEDED | {*BATCH_FIELDS, "optimizer_options", "learning_rate"}
 """Fields of :class:`TrainConfig` that a run can change between two steps; all others need a new run."""
 _KERNELS = frozenset(("fused", "foreach"))
 """Options of an optimizer that change how it computes, not what."""
@@ -36,6 +37,25 @@ def changes(before: TrainConfig, after: TrainConfig) -> dict[str, Any]:
     """
     names = [field.name for field in fields(TrainConfig)]
     return {name: getattr(after, name) for name in names if getattr(after, name) != getattr(before, name)}
+
+
+def changed(config: TrainConfig, change: Mapping[str, Any]) -> TrainConfig:
+    """The settings with these fields changed; a new micro-batch keeps the samples of a step.
+
+    Args:
+        config: The settings.
+        change: New values of fields; of those of the batch only ``micro_batch_size`` is looked at.
+
+    Raises:
+        ConfigError: They cannot be used together.
+
+    >>> after = changed(TrainConfig(micro_batch_size=64), {"micro_batch_size": 16, "precision": "bf16"})
+    >>> after.micro_batch_size, after.gradient_accumulation_steps, after.precision
+    (16, 4, 'bf16')
+    """
+    rest = {name: value for name, value in change.items() if name not in BATCH_FIELDS}
+    size = change.get("micro_batch_size")
+    return replace(config if size is None else config.with_micro_batch(size), **rest)
 
 
 def check_change(before: TrainConfig, after: TrainConfig) -> None:
