@@ -33,6 +33,7 @@ lab: .venv/.ready-lab
 
 test: .venv/.ready-test chromium lint
 	@BIGMODEL_LAB_CHROMIUM="$$(tail -n 1 .make/chromium.log)" BIGMODEL_LAB_RUNS="$(CURDIR)/.make/runs" $(BIN)/python -m pytest \
+	  -n 2 --dist loadfile --no-loadscope-reorder \
 	  --doctest-modules --nbval-lax --nbval-current-env --nbval-cell-timeout=300 \
 	  bigmodel_lab hatch_build.py tests notebooks $(PYTEST)
 

@@ -30,9 +30,8 @@ def test_dashboard_is_live_while_the_cell_is_busy(tab: Page, server: Server):
     dashboard = watch_until_moving(notebook, 1)
     first = dashboard.print()
     dashboard.expect_step_beyond(dashboard.step + 5, 20)
-    dashboard.until(
-        lambda: dashboard.print() != first, 10, "another drawing"
-    )  # a few times a second, not at every step
+    # Charts are redrawn a few times a second, not at every step.
+    dashboard.until(lambda: dashboard.print() != first, 10, "another drawing")
     dashboard.press("pause")
     dashboard.expect_status("paused")
     assert notebook.busy(1)

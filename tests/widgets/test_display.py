@@ -86,6 +86,7 @@ def test_the_end_replaces_the_widget_by_a_picture(answered):
     assert first["transient"] == last["transient"]
 
 
+@pytest.mark.alone
 def test_updates_are_few_and_small(answered):
     """Sixteen series in four streams: at most ten updates a second, each below 2 kB; a keyframe below 16 kB."""
     deltas = custom(answered, "delta")
