@@ -61,6 +61,13 @@ _KNOWN = {
             "Samples of this step divided by its time.",
         ),
         _metric(
+            "data_wait_share",
+            "fraction",
+            "waiting for data",
+            "Share of the step's time in which the loop waited for its batch. On a GPU that is still busy "
+            "with earlier steps not all of it is lost.",
+        ),
+        _metric(
             "learning_rate",
             "",
             "learning rate",

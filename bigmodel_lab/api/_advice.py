@@ -14,12 +14,12 @@ from bigmodel_lab.api._training_run import TrainingRun
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.estimate import MemoryEstimate
 from bigmodel_lab.i18n import text
-from bigmodel_lab.memory.cards import Card, card_at_hand
-from bigmodel_lab.runlog import Source
 from bigmodel_lab.tips._advisor import advise as ask
-from bigmodel_lab.tips._evidence import accelerator_of, column, epoch_losses, model_facts, platform, step_facts
+from bigmodel_lab.tips._evidence import platform
+from bigmodel_lab.tips._model import model_facts
 from bigmodel_lab.tips._predict import Predictor
-from bigmodel_lab.tips.base import Evidence, MemoryFacts, Proposal
+from bigmodel_lab.tips._recorded import evidence_of_record
+from bigmodel_lab.tips.base import Evidence, Proposal
 from bigmodel_lab.training import TrainConfig
 from bigmodel_lab.training.checkpointing import EVERY_BLOCK
 
@@ -30,10 +30,12 @@ class Advice:
     Made by :func:`bigmodel_lab.advise`.
     """
 
-    def __init__(self, proposals: tuple[Proposal, ...], title: str, *, simulated: bool = False) -> None:
+    def __init__(
+        self, proposals: tuple[Proposal, ...], title: str, *, simulated: bool = False, by_click: bool = True
+    ) -> None:
         self.proposals = proposals
         """The tips, each with the change, what is expected of it, and what it may cost."""
-        self._title, self._simulated = title, simulated
+        self._title, self._simulated, self._by_click = title, simulated, by_click
 
     def __iter__(self) -> Iterator[Proposal]:
         return iter(self.proposals)
@@ -62,7 +64,7 @@ class Advice:
             text("advice.expected", "expected"),
             text("advice.how", "applied"),
         )
-        rows = tuple((one.tip, one.title, predicted_shortly(one), _how(one)) for one in self.proposals)
+        rows = tuple((one.tip, one.title, predicted_shortly(one), self._how(one)) for one in self.proposals)
         return Table(heads, rows, title=self._title)
 
     def as_json(self) -> list[dict[str, Any]]:
@@ -88,6 +90,11 @@ class Advice:
             for one in self.proposals
         )
         return self.table().html() + "".join(blocks)
+
+    def _how(self, proposal: Proposal) -> str:
+        if proposal.can_apply and self._by_click:
+            return text("advice.by_click", "by a click")
+        return text("advice.restart", "in a new run") if proposal.needs_restart else text("advice.by_hand", "by hand")
 
     def _nothing(self) -> str:
         return text("advice.nothing", "{title}: nothing to improve that is known here.", title=self._title)
@@ -118,8 +125,8 @@ def advise(run: Run | MemoryEstimate) -> Advice:
         proposals = run.tips()
         return Advice(proposals, _title(run.name), simulated=run.header["origin"] == "simulated")
     if isinstance(run, Run):
-        evidence = _recorded(run.source)
-        return Advice(ask(evidence), _title(run.name), simulated=evidence.simulated)
+        evidence = evidence_of_record(run.source)
+        return Advice(ask(evidence), _title(run.name), simulated=evidence.simulated, by_click=False)
     raise ConfigError(
         text(
             "advise.kind",
@@ -132,12 +139,6 @@ def advise(run: Run | MemoryEstimate) -> Advice:
 
 def _title(name: str) -> str:
     return text("advice.title", "Tips for {name}", name=name)
-
-
-def _how(proposal: Proposal) -> str:
-    if proposal.can_apply:
-        return text("advice.by_click", "by a click")
-    return text("advice.restart", "in a new run") if proposal.needs_restart else text("advice.by_hand", "by hand")
 
 
 def _in_full(proposal: Proposal) -> str:
@@ -169,39 +170,9 @@ def _of_estimate(estimate: MemoryEstimate) -> Advice:
         platform=platform(),
         mode="train" if plan.is_training else "inference",
     )
-    return Advice(elsewhere(lambda: ask(evidence)), _title(plan.source.name), simulated=True)
+    proposals = elsewhere(lambda: ask(evidence))
+    return Advice(proposals, _title(plan.source.name), simulated=True, by_click=False)
 
 
 def _names(checkpointing: bool | tuple[str, ...]) -> tuple[str, ...]:
     return checkpointing if isinstance(checkpointing, tuple) else (EVERY_BLOCK if checkpointing else ())
-
-
-def _recorded(source: Source) -> Evidence:
-    """What a run file tells: its settings, its steps and its peaks; the model itself is not at hand."""
-    header = source.header()
-    known = {name: value for name, value in dict(header.get("config") or {}).items() if name in TrainConfig().facts}
-    validation, train = epoch_losses(source)
-    card = _card(header)
-    return Evidence(
-        config=TrainConfig(**known),
-        accelerator="cuda" if card is not None else accelerator_of(str(header.get("device") or "cpu")),
-        card=card,
-        simulated=header["origin"] == "simulated",
-        steps=step_facts(source),
-        memory=_peaks(source),
-        platform=platform(),
-        validation_losses=validation,
-        train_losses=train,
-    )
-
-
-def _card(header: Any) -> Card | None:
-    facts = header.get("virtual_gpu") or header.get("gpu")
-    return None if not facts else card_at_hand(str(facts["name"]), facts.get("total_bytes"))
-
-
-def _peaks(source: Source) -> MemoryFacts | None:
-    allocated, reserved = (column(source, key) for key in ("peak_allocated_bytes", "peak_reserved_bytes"))
-    if not len(allocated) or not len(reserved):
-        return None
-    return MemoryFacts(int(allocated.max()), int(reserved.max()))

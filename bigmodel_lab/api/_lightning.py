@@ -6,8 +6,11 @@ from typing import Any
 
 import lightning
 
-from bigmodel_lab.api._watch import Watch, samples_of, watch
+from bigmodel_lab.api._watch import Watch, watch
 from bigmodel_lab.metrics import validation_key
+
+_PRECISIONS = {"32-true": "fp32", "bf16-mixed": "bf16", "16-mixed": "fp16"}
+"""As Lightning names them; what is left out computes in a way that no setting here has."""
 
 
 class LightningCallback(lightning.Callback):
@@ -37,6 +40,15 @@ class LightningCallback(lightning.Callback):
         optimizer = trainer.optimizers[0] if trainer.optimizers else None
         self.watch = watch(pl_module, optimizer, **{"total_steps": total, **self._settings})
         self.watch.__enter__()
+        known = {"framework": "lightning", "gradient_accumulation_steps": trainer.accumulate_grad_batches}
+        self.watch.takes(trainer.train_dataloader, **known, precision=_PRECISIONS.get(str(trainer.precision)))
+
+    def on_train_batch_start(
+        self, _trainer: lightning.Trainer, _module: lightning.LightningModule, _batch: Any, _batch_idx: int
+    ) -> None:
+        """The batch has been fetched."""
+        if self.watch is not None:
+            self.watch.batch_has_come()
 
     def on_train_batch_end(
         self,
@@ -50,7 +62,7 @@ class LightningCallback(lightning.Callback):
         if self.watch is not None:
             loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
             values = {} if loss is None else {"loss": loss}
-            trainer.should_stop |= self.watch.end_step(samples_of(batch), **values)
+            trainer.should_stop |= self.watch.end_turn(batch, **values)
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
         """Record what was logged in validation."""

@@ -6,16 +6,16 @@ Everything here that touches the model happens on the training loop's thread, at
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from bigmodel_lab.api._tip_cards import card_data, measured_data
+from bigmodel_lab.api._tip_board import TipBoard
+from bigmodel_lab.api._tip_cards import measured_data
 from bigmodel_lab.errors import BigModelLabError, UnknownNameError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card
-from bigmodel_lab.runlog import Command, RunLog, Status
+from bigmodel_lab.runlog import Command, RunLog
 from bigmodel_lab.tips._advisor import advise
 from bigmodel_lab.tips._batch import title as batch_title
 from bigmodel_lab.tips._evidence import evidence_of, platform
@@ -30,9 +30,6 @@ _REHEARSAL_SECONDS = 4.0
 """So long a click may keep the training waiting for its measurement, as far as steps can be foreseen."""
 _WINDOWS = 4  # before and after, twice in turn
 _FEWEST_STEPS, _MOST_STEPS = 2, 8
-_FIRST_ADVICE_SECONDS, _NEXT_ADVICE_SECONDS = 2.5, 60.0
-_STEPS_BEFORE_ADVICE = 5
-"""Fewer say nothing about the time of a step."""
 _HEARD_SECONDS = 3.0
 """After so long a browser that can answer has been heard: the widget greets every quarter of a second."""
 _ADVICE_ERRORS = (
@@ -75,7 +72,6 @@ class TipDesk:
         self._trainer = trainer
         self._card, self._others_bytes, self._other_cards = card, others_bytes, other_cards
         self._simulated, self._documented, self._auto = simulated, documented, auto
-        self._proposals: dict[int, Proposal] = {}
         self._undo: dict[int, dict[str, Any]] = {}
         self._undone: set[str] = set()
         self._answered = False
@@ -91,6 +87,7 @@ class TipDesk:
             background: Its thread leaves the person's free to answer.
         """
         self._log, self._in_notebook = log, in_notebook
+        self._board = TipBoard(log, simulated=self._simulated)
         self._can_be_asked = lambda: in_notebook and (background or self._browser_is_heard())
         log.mailbox.answers.update(advise=lambda _: self.refresh(), apply=self._apply_command, undo=self._undo_command)
 
@@ -121,29 +118,15 @@ class TipDesk:
         except _ADVICE_ERRORS as error:
             self._log.event("advice_failed", error=type(error).__name__, message=str(error))
             return ()
-        self._show(proposals)
+        self._board.show(proposals)
         if self._auto and full is None:
             self._apply_safe()
         return proposals
 
-    def _show(self, proposals: tuple[Proposal, ...]) -> None:
-        open_now = {r.id: r for r in self._log.proposals() if r.state == "proposed"}
-        wanted = {proposal.tip: proposal for proposal in proposals}
-        busy = {r.tip for r in self._log.proposals() if r.state in {"applied", "kept"}}
-        for number, record in open_now.items():
-            if record.tip in wanted and record.data["title"] == wanted[record.tip].title:
-                self._proposals[number] = wanted.pop(record.tip)
-                self._log.update_proposal(number, "proposed", **card_data(self._proposals[number], self._simulated))
-            else:
-                self._log.update_proposal(number, "withdrawn")
-        for proposal in wanted.values():
-            if proposal.tip not in busy or proposal.tip in _AGAIN:
-                self._proposals[self._log.propose(proposal.tip, card_data(proposal, self._simulated))] = proposal
-
     def _apply_safe(self) -> None:
         """What ``auto`` does by itself, and says so."""
         for record in self._log.proposals():
-            proposal = self._proposals.get(record.id)
+            proposal = self._board.proposals.get(record.id)
             if record.state == "proposed" and proposal is not None and proposal.safe and proposal.can_apply:
                 self._log.event("auto_applied", tip=record.tip, title=proposal.title)
                 self.apply(record.id, by_itself=True)
@@ -240,9 +223,10 @@ class TipDesk:
         return max(_FEWEST_STEPS, min(_MOST_STEPS, int(_REHEARSAL_SECONDS / _WINDOWS / one)))
 
     def _find(self, number: int) -> Proposal:
-        if number not in self._proposals:
-            raise UnknownNameError(text("tips.kind", "proposal"), str(number), map(str, self._proposals))
-        return self._proposals[number]
+        shown = self._board.proposals
+        if number not in shown:
+            raise UnknownNameError(text("tips.kind", "proposal"), str(number), map(str, shown))
+        return shown[number]
 
     def _apply_command(self, command: Command) -> None:
         self._obey(self.apply, command)
@@ -310,10 +294,6 @@ class TipDesk:
         return self._log.mailbox.inbound is not None
 
 
-_AGAIN = frozenset(("micro_batch_down", "micro_batch_up", "throughput_knee"))
-"""Tips that may be followed more than once."""
-
-
 def elsewhere(job: Callable[[], Result]) -> Result:
     """The result of ``job()``, run on a thread of its own while this one waits.
 
@@ -321,29 +301,3 @@ def elsewhere(job: Callable[[], Result]) -> Result:
     """
     with ThreadPoolExecutor(1, thread_name_prefix="advice") as other:
         return other.submit(job).result()
-
-
-@contextmanager
-def asked_now_and_then(log: RunLog, refresh: Callable[[], object]) -> Iterator[None]:
-    """While the block runs, the loop is asked for advice: soon after it has begun, then once a minute.
-
-    Args:
-        log: Of the run.
-        refresh: Called by the loop, between two steps.
-    """
-    over = threading.Event()
-
-    def ask() -> None:
-        wait = _FIRST_ADVICE_SECONDS
-        while not over.wait(wait):
-            if log.step >= _STEPS_BEFORE_ADVICE and log.status() is Status.RUNNING:
-                log.mailbox.call_soon(refresh)
-                wait = _NEXT_ADVICE_SECONDS
-
-    thread = threading.Thread(target=ask, name="tips clock", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -18,7 +18,8 @@ from bigmodel_lab.api._interrupt import interrupts_to
 from bigmodel_lab.api._live import FailureRecorded, OutcomeKept, sampled, tell_interrupt
 from bigmodel_lab.api._report import EvaluationReport, make_report
 from bigmodel_lab.api._run import Run
-from bigmodel_lab.api._tips import TipDesk, asked_now_and_then
+from bigmodel_lab.api._tip_board import asked_now_and_then
+from bigmodel_lab.api._tips import TipDesk
 from bigmodel_lab.api._virtual_gpu import Place
 from bigmodel_lab.data import Data
 from bigmodel_lab.errors import BigModelLabError, ConfigError
@@ -326,7 +327,7 @@ class TrainingRun(Run):
                 with (
                     sampled(self._log, gpu_uuid=gpu_uuid, sample_hz=self._sample_hz, virtual=gpu),
                     self._place.in_use(),
-                    asked_now_and_then(self._log, self._tips.refresh),
+                    asked_now_and_then(self._log, lambda: self._log.mailbox.call_soon(self._tips.refresh)),
                 ):
                     status = self._trainer.run()
                     if status is Status.STOPPED:

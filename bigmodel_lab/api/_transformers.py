@@ -37,6 +37,18 @@ class TransformersCallback(transformers.TrainerCallback):
         settings = {"total_steps": state.max_steps or None, **self._settings}
         self.watch = watch(parts.get("model"), parts.get("optimizer"), **settings)
         self.watch.__enter__()
+        known = {
+            "framework": "transformers",
+            "micro_batch_size": args.train_batch_size,
+            "gradient_accumulation_steps": args.gradient_accumulation_steps,
+            "precision": "bf16" if args.bf16 else "fp16" if args.fp16 else "tf32" if args.tf32 else "fp32",
+        }
+        self.watch.takes(parts.get("train_dataloader"), **known)
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
+        """The batches of the step have been fetched."""
+        if self.watch is not None:
+            self.watch.batch_has_come()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Record the step and obey the dashboard."""

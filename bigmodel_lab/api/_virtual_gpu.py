@@ -10,6 +10,7 @@ import torch
 
 from bigmodel_lab._virtual_gpu import VirtualGpu
 from bigmodel_lab._virtual_gpu.device_memory import VirtualMemory
+from bigmodel_lab.api._card_facts import card_facts
 from bigmodel_lab.api._fits_here import held_by_others
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card, card_at_hand
@@ -74,9 +75,9 @@ class Place:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For the run's header; empty where nothing is simulated."""
+        """For the run's header: the card, real or simulated; empty where there is none."""
         if self.gpu is None:
-            return {}
+            return card_facts(self.choice.gpu_uuid)
         card = self.gpu.card
         facts = {"name": card.name, "total_bytes": card.total_bytes, "context_bytes": card.context_bytes}
         return {"virtual_gpu": facts}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -11,13 +12,15 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from bigmodel_lab.api._card_facts import card_facts, uuid_of
 from bigmodel_lab.api._interrupt import interrupts_to
 from bigmodel_lab.api._live import FailureRecorded, sampled, tell_interrupt
 from bigmodel_lab.api._run import Run
+from bigmodel_lab.api._watch_tips import tips_shown
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.runlog import RunLog, Status
-from bigmodel_lab.samplers import cuda_devices
+from bigmodel_lab.tips._own_loop import LoopWatcher, unwrapped
 from bigmodel_lab.training import Commands, OwnSteps
 from bigmodel_lab.widgets import RunDisplay
 
@@ -40,12 +43,14 @@ class Watch:
     ) -> None:
         self.stopped = False
         """A stop was wanted: leave your loop. Loops over ``w(loader)`` end by themselves."""
-        self._model, self._optimizer = model, optimizer
+        self._model, self._optimizer = model, unwrapped(optimizer)
         self._name = name or (type(model).__name__ if model is not None else "watched loop")
         self._total_steps = total_steps
         self._interrupt = interrupt
         self._runs_dir = Path(runs_dir) if runs_dir is not None else None
         self._sample_hz = sample_hz
+        self._loop_facts: dict[str, Any] = {}
+        self._watcher: LoopWatcher | None = None
         self._log: RunLog | None = None
         self._in_loader = False
         self._values: dict[str, Any] = {}
@@ -72,10 +77,12 @@ class Watch:
         self._accompaniment.enter_context(FailureRecorded(log))
         self._accompaniment.push(self._close)
         self._accompaniment.enter_context(sampled(log, gpu_uuid=_uuid_of(device), sample_hz=self._sample_hz))
+        self._accompaniment.enter_context(tips_shown(log))
         if self._interrupt:
             may_pause = self._display.front.kind == "notebook"
             self._accompaniment.enter_context(interrupts_to(log, may_pause=may_pause, tell=tell_interrupt))
         self._display.show()
+        self._watcher = LoopWatcher(self._model, self._optimizer)
         self._steps.start_clock()
         return self
 
@@ -92,17 +99,34 @@ class Watch:
         Args:
             loader: Anything that gives batches.
         """
-        self._running()
+        self.takes(loader)
         self._in_loader = True
         try:
             if self.stopped:
                 return
             for batch in loader:
+                self._steps.batch_has_come()
                 yield batch
-                if self.end_step(samples_of(batch)):
+                if self.end_turn(batch):
                     return
         finally:
             self._in_loader = False
+
+    def takes(self, loader: Iterable[Any] | None, **known: Any) -> None:
+        """Batches come from this loader, where the loop is not over ``w(loader)``; for tips.
+
+        Args:
+            loader: Anything that gives batches; None is unknown.
+            known: Fields of :class:`~bigmodel_lab.tips._facts.LoopFacts` that need not be found out.
+        """
+        self._running()
+        self._loop_facts |= known
+        if self._watcher is not None and loader is not None:
+            self._watcher.takes(loader)
+
+    def batch_has_come(self) -> None:
+        """The batch of this step is there, where the loop is not over ``w(loader)``: so long it has waited for data."""
+        self._steps.batch_has_come()
 
     def log(self, **values: float | torch.Tensor) -> None:
         """Record values of the present step; nothing waits for the GPU.
@@ -137,6 +161,26 @@ class Watch:
         Returns:
             True when a stop is wanted.
         """
+        if self._watcher is not None:
+            self._look(None, samples)
+        return self._end_step(samples, values)
+
+    def end_turn(self, batch: object, **values: float | torch.Tensor) -> bool:
+        """End a step by hand, as :meth:`end_step`, whose batch is at hand.
+
+        Args:
+            batch: Any tree of tensors; anything else says nothing.
+            values: As there.
+
+        Returns:
+            True when a stop is wanted.
+        """
+        samples = samples_of(batch)
+        if self._watcher is not None:
+            self._look(batch, samples)
+        return self._end_step(samples, values)
+
+    def _end_step(self, samples: int | None, values: dict[str, Any]) -> bool:
         self._steps.step(self._step, samples, {**self._values, **values} if values else self._values)
         self._step += 1
         self._values = {}
@@ -145,8 +189,22 @@ class Watch:
             self._steps.start_clock()
         return self.stopped
 
+    def _look(self, batch: object, samples: int | None) -> None:
+        """One of the first turns, which tell what the loop is like."""
+        assert self._watcher is not None
+        if self._watcher.has_turned(batch, samples):
+            self._keep_loop_facts()
+
+    def _keep_loop_facts(self) -> None:
+        """What the loop has shown goes into the record, and nobody looks any more."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.close()
+            self._running().update_header(loop=replace(watcher.facts(), **self._loop_facts).as_json())
+
     def _close(self, kind: type[BaseException] | None, *_: object) -> None:
         """After the samplers have stopped: the last steps, then the end, unless it is a failure."""
+        self._keep_loop_facts()
         self._steps.drain()
         if kind is None:
             self._running().close(Status.STOPPED if self.stopped else Status.FINISHED)
@@ -159,12 +217,16 @@ class Watch:
         return self._log
 
     def _facts(self, device: torch.device) -> dict[str, Any]:
-        facts: dict[str, Any] = {"device": str(device), "total_steps": self._total_steps}
+        facts: dict[str, Any] = {
+            "device": str(device),
+            "total_steps": self._total_steps,
+            **card_facts(_uuid_of(device)),
+        }
         if self._model is not None:
             facts["model"] = type(self._model).__name__
             facts["parameters"] = sum(p.numel() for p in self._model.parameters())
         if self._optimizer is not None:
-            facts["config"] = {"optimizer": type(self._optimizer).__name__.lower()}
+            facts["config"] = _settings_of(self._optimizer)
         return facts
 
 
@@ -221,11 +283,19 @@ def _device_of(model: nn.Module | None) -> torch.device:
 
 def _uuid_of(device: torch.device) -> str | None:
     """The driver's name of a CUDA device; None for others, and where it cannot be told."""
-    if device.type != "cuda":
-        return None
-    uuids = cuda_devices().uuids
-    index = device.index or 0
-    return uuids[index] if index < len(uuids) else None
+    return uuid_of(device.index or 0) if device.type == "cuda" else None
+
+
+def _settings_of(optimizer: Any) -> dict[str, Any]:
+    """Its kind, step width, and the kernels that were chosen, as :class:`~bigmodel_lab.training.TrainConfig` names them."""
+    kind = {"optimizer": type(optimizer).__name__.lower()}
+    if not isinstance(optimizer, torch.optim.Optimizer):  # of a library that has a class of its own
+        return kind
+    chosen = {name: True for name in ("fused", "foreach") if optimizer.defaults.get(name)}
+    if optimizer.defaults.get("foreach") is False:
+        chosen["foreach"] = False
+    rate = optimizer.param_groups[0].get("lr")
+    return {**kind, "optimizer_options": chosen, **({} if rate is None else {"learning_rate": float(rate)})}
 
 
 def samples_of(batch: object) -> int | None:

@@ -46,6 +46,7 @@ def _read_card(nvml: Nvml, index: int, notebooks: Mapping[int, str]) -> Card:
         "gpu_utilization_percent": device.utilization_percent(),
         "temperature_celsius": device.temperature_celsius(),
         "power_watts": device.power_watts(),
+        "power_limit_watts": device.power_limit_watts(),
         "processes": device.processes(),
     }
     listed: tuple[DeviceProcess, ...] | None = answers["processes"].value
@@ -59,6 +60,7 @@ def _read_card(nvml: Nvml, index: int, notebooks: Mapping[int, str]) -> Card:
         gpu_utilization_percent=answers["gpu_utilization_percent"].value,
         temperature_celsius=answers["temperature_celsius"].value,
         power_watts=answers["power_watts"].value,
+        power_limit_watts=answers["power_limit_watts"].value,
         mig_enabled=mig_enabled(nvml, device.board),
         processes=None if listed is None else tuple(_describe(p, device, notebooks) for p in listed),
         reasons={name: answer.reason for name, answer in answers.items() if not answer.known},

@@ -58,6 +58,8 @@ class Card:
     """Temperature of the chip."""
     power_watts: float | None = None
     """Power of the board."""
+    power_limit_watts: float | None = None
+    """What the board may draw."""
     mig_enabled: bool | None = None
     """It is split into MIG instances."""
     processes: tuple[CardProcess, ...] | None = ()

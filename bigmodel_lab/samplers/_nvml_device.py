@@ -99,6 +99,10 @@ class NvmlDevice:
         """Power of the board; since Ampere the driver averages it over one second."""
         return _scaled(self.nvml.ask("nvmlDeviceGetPowerUsage", self.board), 1e-3)
 
+    def power_limit_watts(self) -> Answer:
+        """What the board may draw now: the lowest of all limits that are in force."""
+        return _scaled(self.nvml.ask("nvmlDeviceGetEnforcedPowerLimit", self.board), 1e-3)
+
     def temperature_celsius(self) -> Answer:
         """Temperature of the chip."""
         return self.nvml.ask("nvmlDeviceGetTemperature", self.board, _SENSOR_OF_CHIP)

@@ -25,6 +25,7 @@ def advise(evidence: Evidence, *, without: Iterable[str] = ()) -> tuple[Proposal
         proposal
         for name in TIPS.names()
         if name not in left_out and (proposal := TIPS.get(name).propose(evidence)) is not None
+        if not proposal.change.keys() & evidence.unknown
     ]
     ordered = sorted(proposals, key=lambda one: _place(one, evidence))
     return tuple(replace(one, code=code_for(one, evidence)) for one in ordered)

@@ -12,16 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from bigmodel_lab.estimate._of_run import estimate_run, resident_bytes
 from bigmodel_lab.memory.cards import Card
 from bigmodel_lab.runlog import Event, Source
+from bigmodel_lab.tips._model import model_facts
 from bigmodel_lab.tips._predict import Predictor
 from bigmodel_lab.tips.base import (
     Evidence,
     MemoryFacts,
-    ModelFacts,
     Platform,
     StepFacts,
 )
@@ -32,7 +31,6 @@ from bigmodel_lab.training.recovery import OutOfMemoryFacts
 _LATEST = 200
 """Steps that say how it goes now."""
 _PACKAGES = ("torchao", "bitsandbytes", "triton")
-_RANDOM = (nn.modules.dropout._DropoutNd, nn.RReLU)  # noqa: SLF001 (the common base of all dropouts)
 
 
 def evidence_of(
@@ -86,28 +84,8 @@ def evidence_of(
         documented=documented,
         validation_losses=losses[0],
         train_losses=losses[1],
-        power_watts=_middle(column(source, "power_watts")),
-    )
-
-
-def model_facts(model: nn.Module, *, compiled: bool = False) -> ModelFacts:
-    """What a model is made of.
-
-    Args:
-        model: On any device.
-        compiled: ``torch.compile`` is in force.
-
-    >>> model_facts(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Dropout())).batch_norms
-    1
-    """
-    parts = list(model.modules())
-    return ModelFacts(
-        parameters=sum(p.numel() for p in model.parameters()),
-        trainable_parameters=sum(p.numel() for p in model.parameters() if p.requires_grad),
-        convolutions=sum(isinstance(part, nn.Conv2d | nn.ConvTranspose2d) for part in parts),
-        batch_norms=sum(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in parts),  # noqa: SLF001
-        random_layers=sum(isinstance(part, _RANDOM) for part in parts),
-        is_compiled=compiled or any(hasattr(part, "_orig_mod") for part in parts),
+        power_watts=middle(column(source, "power_watts")),
+        power_limit_watts=power_limit(source),
     )
 
 
@@ -130,8 +108,8 @@ def step_facts(source: Source) -> StepFacts | None:
     return StepFacts(
         steps=len(known),
         seconds=float(np.median(known)),
-        samples_per_second=_middle(column(source, "samples_per_second")[-_LATEST:]),
-        data_wait_share=_middle(waits[-_LATEST:]),
+        samples_per_second=middle(column(source, "samples_per_second")[-_LATEST:]),
+        data_wait_share=middle(waits[-_LATEST:]),
         gpu_utilization_percent=float(np.percentile(busy, 95)) if len(busy) else None,
         throughput_by_micro_batch=throughputs(source),
     )
@@ -164,6 +142,12 @@ def epoch_losses(source: Source) -> tuple[tuple[float, ...], tuple[float, ...]]:
     both = values[:, [stream.keys.index("validation_loss"), stream.keys.index("loss")]]
     both = both[~np.isnan(both).any(axis=1)]
     return tuple(map(float, both[:, 0])), tuple(map(float, both[:, 1]))
+
+
+def power_limit(source: Source) -> float | None:
+    """What the card of a run may draw, watts; None is unknown."""
+    facts = source.header().get("gpu") or {}
+    return facts.get("power_limit_watts")
 
 
 def column(source: Source, key: str) -> NDArray[np.float64]:
@@ -213,7 +197,8 @@ def accelerator_of(device: str) -> Any:
     return torch.device(device).type
 
 
-def _middle(values: NDArray[np.float64]) -> float | None:
+def middle(values: NDArray[np.float64]) -> float | None:
+    """Median; None of no values."""
     return float(np.median(values)) if len(values) else None
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from bigmodel_lab.training.config import PrecisionName
+
+Mode = Literal["train", "inference", "generate"]
+"""What is done with a model."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,49 @@ class LoaderFacts:
     """Workers live on from epoch to epoch."""
     data_bytes: int | None = None
     """Size of the whole data set in memory; None is unknown."""
+
+
+@dataclass(frozen=True)
+class LoopFacts:
+    """What a loop that is not ours has shown of itself; None is unknown."""
+
+    framework: str = "plain"
+    """As in :class:`~bigmodel_lab.tips.base.Code`."""
+    mode: Mode = "train"
+    """What it does with the model."""
+    loader: LoaderFacts | None = None
+    """How it gets its batches."""
+    model: ModelFacts | None = None
+    """What it trains."""
+    micro_batch_size: int | None = None
+    """Samples of a batch."""
+    gradient_accumulation_steps: int | None = None
+    """Batches behind a step of the optimizer."""
+    precision: PrecisionName | None = None
+    """Number format of the forward pass."""
+    keeps_gradients: bool | None = None
+    """Gradients stay in memory from one optimizer step to the next."""
+    keeps_graph: bool | None = None
+    """The model's outputs need gradients."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Values of JSON, for the header of a run."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> LoopFacts:
+        """Out of the header of a run; what another version wrote besides is left out.
+
+        Args:
+            facts: As :meth:`as_json` gave them.
+
+        >>> LoopFacts.from_json(LoopFacts(loader=LoaderFacts(2, True)).as_json()).loader.workers
+        2
+        """
+        known = {name: value for name, value in facts.items() if name in cls.__dataclass_fields__}
+        parts: dict[str, Any] = {"loader": LoaderFacts, "model": ModelFacts}
+        made = {name: kind(**known[name]) for name, kind in parts.items() if known.get(name)}
+        return cls(**{**known, **made})
 
 
 @dataclass(frozen=True)

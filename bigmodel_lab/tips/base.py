@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card
 from bigmodel_lab.tips._effects import MemoryEffect, SpeedEffect
-from bigmodel_lab.tips._facts import LoaderFacts, MemoryFacts, ModelFacts, OtherCard, Platform, StepFacts
+from bigmodel_lab.tips._facts import LoaderFacts, MemoryFacts, Mode, ModelFacts, OtherCard, Platform, StepFacts
 from bigmodel_lab.training import TrainConfig
 from bigmodel_lab.training.recovery import OutOfMemoryFacts
 from bigmodel_lab.units import format_bytes
@@ -43,7 +43,6 @@ __all__ = [
 Goal = Literal["memory", "speed", "quality", "energy"]
 """What a tip makes better."""
 Accelerator = Literal["cuda", "mps", "cpu"]
-Mode = Literal["train", "inference", "generate"]
 
 _HIGH_SHARE = 0.9
 """A peak above this share of what a process can have leaves no room for a longer batch: the limit of PyTorch's
@@ -151,8 +150,10 @@ class Evidence:
     """Tokens that a generation makes; None outside of one."""
     keeps_graph: bool | None = None
     """Outputs need gradients although nothing is trained; None is unknown."""
-    zeroes_gradients: bool | None = None
-    """Gradients of a loop that is not ours are kept as zeros between steps; None is unknown."""
+    keeps_gradients: bool | None = None
+    """Gradients of a loop that is not ours stay in memory from one optimizer step to the next; None is unknown."""
+    unknown: frozenset[str] = frozenset()
+    """Fields of the settings that could not be read off a loop that is not ours: what would change them is not proposed."""
 
     @property
     def on_cuda(self) -> bool:

@@ -1,4 +1,4 @@
-"""Gradients are dropped between steps instead of being filled with zeros."""
+"""Gradients are dropped between steps instead of being kept and filled with zeros."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _BYTES = 4
 
 
 def propose(evidence: Evidence) -> Proposal | None:
-    """Where a loop of one's own keeps zeros. ``fit`` always drops them, the other frameworks by default."""
+    """Where a loop of one's own keeps them. ``fit`` always drops them, the other frameworks by default."""
     model = evidence.model
-    if evidence.zeroes_gradients is not True or evidence.framework != "plain" or model is None:
+    if evidence.keeps_gradients is not True or evidence.framework != "plain" or model is None:
         return None
     return Proposal(
         tip="gradients_to_none",
@@ -21,7 +21,7 @@ def propose(evidence: Evidence) -> Proposal | None:
         title=text("tip.gradients.title", "Drop gradients between steps"),
         why=text(
             "tip.gradients.why",
-            "Between two steps {size} of gradients hold zeros, also while the activations of the next step grow.",
+            "From step to step {size} of gradients stay in memory, also while the activations of the next step grow.",
             size=format_bytes(_BYTES * model.trainable_parameters),
         ),
         code=(Code("plain", "optimizer.zero_grad()  # set_to_none=True is the default", in_mid_run=True),),

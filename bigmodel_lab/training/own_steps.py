@@ -17,7 +17,7 @@ from bigmodel_lab.training.readings import ScalarQueue
 Values = Mapping[str, "float | Tensor"]
 """Scalars by metric key."""
 
-_OWN_KEYS = ("step_seconds", "samples_per_second")
+_OWN_KEYS = ("step_seconds", "samples_per_second", "data_wait_share")
 _MOST_ON_DEVICE = 16  # scalars on a GPU in one row; more are read at once, which waits
 
 
@@ -28,7 +28,7 @@ class OwnSteps:
     >>> log = RunLog.create("example")
     >>> steps = OwnSteps(log, torch.device("cpu"))
     >>> steps.step(0, samples=32, values={"loss": torch.tensor(0.5)})
-    >>> log.read("step").values[0, 2].item()
+    >>> log.read("step").values[0, 3].item()
     0.5
     >>> log.close()
     """
@@ -43,6 +43,11 @@ class OwnSteps:
     def start_clock(self) -> None:
         """The next step begins now: what came before (a pause, a validation) is not its time."""
         self._last_ns = monotonic_ns()
+        self._came_ns = 0
+
+    def batch_has_come(self) -> None:
+        """The batch of this step is there: the loop has waited for it since the step began."""
+        self._came_ns = monotonic_ns()
 
     def step(self, step: int, samples: int | None, values: Values) -> None:
         """A step has ended; its time is that since the last one, or since :meth:`start_clock`.
@@ -56,16 +61,21 @@ class OwnSteps:
             ShapeError: A value has more than one number.
         """
         now = monotonic_ns()
-        seconds = (now - self._last_ns) * 1e-9
-        self._last_ns = now
-        rate = samples / seconds if samples and seconds else nan
+        begun, came = self._last_ns, self._came_ns
+        self._last_ns, self._came_ns = now, 0
+        seconds = (now - begun) * 1e-9
+        own = (
+            seconds,
+            samples / seconds if samples and seconds else nan,
+            (came - begun) / (now - begun) if came and now > begun else nan,
+        )
         on_device = self._on_device(values)
         if on_device and self._queue is not None:
             known = {k: v for k, v in values.items() if k not in on_device}
-            facts = (step, now, (seconds, rate), known, tuple(on_device))
+            facts = (step, now, own, known, tuple(on_device))
             self._queue.put(self._arrived, facts, tuple(on_device.values()))
         else:
-            self._append(step, now, (seconds, rate), values)
+            self._append(step, now, own, values)
 
     def epoch(self, step: int, values: Values) -> None:
         """An epoch, or a validation, has ended; waits for the GPU, as a validation does anyway.
@@ -91,11 +101,11 @@ class OwnSteps:
         return {key: _scalar(key, waiting[key]) for key in list(waiting)[:_MOST_ON_DEVICE]}
 
     def _arrived(
-        self, step: int, now: int, own: tuple[float, float], known: Values, keys: tuple[str, ...], *numbers: float
+        self, step: int, now: int, own: tuple[float, ...], known: Values, keys: tuple[str, ...], *numbers: float
     ) -> None:
         self._append(step, now, own, {**known, **dict(zip(keys, numbers, strict=True))})
 
-    def _append(self, step: int, now: int, own: tuple[float, float], values: Values) -> None:
+    def _append(self, step: int, now: int, own: tuple[float, ...], values: Values) -> None:
         if tuple(values) == self._names:  # as in most loops, the same names at every step: the short way
             row = [*own, *[v if type(v) is float else _number(k, v) for k, v in values.items()]]
         else:

@@ -141,7 +141,48 @@ def test_the_model_is_described_in_the_header():
         w.log(loss=1.0)
 
     facts = w.run.header
-    assert (facts["model"], facts["parameters"], facts["config"]) == ("Linear", 8, {"optimizer": "adamw"})
+    assert (facts["model"], facts["parameters"]) == ("Linear", 8)
+    assert facts["config"] == {"optimizer": "adamw", "optimizer_options": {}, "learning_rate": 0.001}
+
+
+def test_the_wait_for_a_batch_is_recorded():
+    """A loader that takes most of the time is seen as a share of each step."""
+
+    def slow():
+        for _ in range(4):
+            time.sleep(0.03)
+            yield torch.zeros(2, 2)
+
+    with lab.watch() as w:
+        for _ in w(slow()):
+            time.sleep(0.001)
+
+    shares = w.run.series("data_wait_share").value
+    assert (shares > 0.5).all()
+    assert (shares <= 1).all()
+
+
+def test_a_step_without_a_loader_has_no_wait():
+    """Nobody knows when a batch came."""
+    with lab.watch() as w:
+        w.log(loss=1.0)
+
+    assert np.isnan(w.run.series("data_wait_share").value[0])
+
+
+def test_what_the_loop_is_like_is_kept():
+    """After some turns the header says it, and no hook is left behind."""
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with lab.watch(model, optimizer) as w:
+        for batch in w([torch.ones(4, 3)] * 8):
+            model(batch).sum().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    loop = w.run.header["loop"]
+    assert (loop["framework"], loop["micro_batch_size"], loop["gradient_accumulation_steps"]) == ("plain", 4, 1)
+    assert not model._forward_hooks
 
 
 @pytest.mark.parametrize(

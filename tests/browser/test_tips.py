@@ -29,6 +29,28 @@ class Deep(nn.Module):
 TOO_LARGE = 'run = lab.fit(Deep(), device="virtual:2GiB", epochs=1, micro_batch_size=1024, optimizer="adam")'
 SIZES = "print(run.status.value, run.config.effective_batch_size, run.config.micro_batch_size)"
 LONG = 'run = lab.fit("simple_cnn", device="virtual:2GiB", precision="fp32", epochs=500)'
+OWN_LOOP = """
+import time, torch
+from torch.utils.data import DataLoader, Dataset
+import bigmodel_lab as lab
+
+class Slow(Dataset):
+    def __len__(self):
+        return 4000
+    def __getitem__(self, index):
+        time.sleep(0.004)
+        return torch.zeros(6)
+
+model = torch.nn.Linear(6, 2)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+with lab.watch(model, optimizer) as w:
+    for batch in w(DataLoader(Slow(), batch_size=4)):
+        optimizer.zero_grad(set_to_none=False)
+        loss = model(batch).square().mean()
+        loss.backward()
+        optimizer.step()
+        w.log(loss=loss)
+"""
 BOUNDARY = """
 asked = [e.step for e in run.events() if e.kind == "command" and e.data["name"] in ("apply", "undo")]
 obeyed = [e.step for e in run.events() if e.kind == "changed"]
@@ -94,3 +116,20 @@ def test_mixed_precision_in_mid_run_is_measured_and_undone(notebook: NotebookPag
     notebook.until_all_done(60)
     expect(notebook.outputs(2)).to_have_text("[True, True] fp32")
     assert notebook.complaints() == []
+
+
+def test_a_loop_of_ones_own_hears_what_would_help(notebook: NotebookPage, server: Server) -> None:
+    """While it runs: cards with lines to copy, and no button, since nobody but the person can change that loop."""
+    notebook.open(server.write("own_loop.ipynb", [OWN_LOOP]))
+    notebook.run_all()
+    dashboard = watch_until_moving(notebook, 0)
+    workers = card(dashboard, "Workers of the loader")
+
+    expect(workers).to_contain_text("The loader has 0 workers", timeout=60_000)
+    expect(card(dashboard, "Drop gradients between steps")).to_be_visible()
+    expect(workers.get_by_test_id("bml-tip-apply")).to_be_hidden()
+    workers.get_by_test_id("bml-tip-details").click()
+    expect(workers).to_contain_text("persistent_workers=True")
+    assert notebook.busy(0)
+    dashboard.press("stop")
+    notebook.until_all_done(60)

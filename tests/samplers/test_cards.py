@@ -69,6 +69,11 @@ def test_a_number_that_is_not_told_has_a_reason(stub):
     assert card["reasons"].keys() == {"power_watts"}
 
 
+def test_the_power_limit_is_told(stub):
+    """In watts, as what the card draws."""
+    assert stub.run("0.limit_milliwatts 350000", TABLE)["cards"][0]["power_limit_watts"] == 350
+
+
 def test_mig_mode_is_shown(stub):
     """A split card, without utilization."""
     card = stub.run("0.mig 1\n0.mig_uuid MIG-1", TABLE)["cards"][0]

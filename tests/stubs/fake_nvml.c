@@ -144,6 +144,7 @@ int nvmlDeviceGetUtilizationRates(Device *device, Rates *rates) {
 #define READING(function, type, name, otherwise) \
     int function(Device *device, type *value) { ENTER(#function); *value = number(device->card, name, otherwise); return OK; }
 READING(nvmlDeviceGetPowerUsage, unsigned, "milliwatts", 70500)
+READING(nvmlDeviceGetEnforcedPowerLimit, unsigned, "limit_milliwatts", 72000)
 READING(nvmlDeviceGetTotalEnergyConsumption, Bytes, "mj", 5000)
 int nvmlDeviceGetTemperature(Device *device, int sensor, unsigned *value) {
     ENTER("nvmlDeviceGetTemperature"); if (sensor) return INVALID_ARGUMENT; *value = number(device->card, "celsius", 55); return OK;

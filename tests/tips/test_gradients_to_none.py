@@ -11,18 +11,18 @@ from tests.tips.evidences import healthy
 @pytest.mark.parametrize("keeps", [False, None])
 def test_silent_unless_it_is_known(keeps: bool | None) -> None:
     """Nobody guesses."""
-    assert propose(healthy(zeroes_gradients=keeps, framework="plain")) is None
+    assert propose(healthy(keeps_gradients=keeps, framework="plain")) is None
 
 
 @pytest.mark.parametrize("framework", ["bigmodel_lab", "transformers", "lightning", "accelerate"])
 def test_it_is_for_loops_of_ones_own(framework: str) -> None:
     """Others drop them by default, and the line would not be the person's."""
-    assert propose(healthy(zeroes_gradients=True, framework=framework)) is None
+    assert propose(healthy(keeps_gradients=True, framework=framework)) is None
 
 
 def test_tells_how_much_is_held() -> None:
     """25 million gradients of 4 bytes."""
-    proposal = propose(healthy(zeroes_gradients=True, framework="plain"))
+    proposal = propose(healthy(keeps_gradients=True, framework="plain"))
 
     assert proposal is not None
     assert "95.4 MiB" in proposal.why

@@ -48,7 +48,7 @@ SCENARIOS: dict[str, Evidence] = {
     "fp16": healthy(config=PLAIN_FP32, card=T4, memory=None),
     "fused_optimizer": healthy(config=TrainConfig(optimizer="adamw", precision="bf16")),
     "give_back_cache": fragmented(others_bytes=2**30),
-    "gradients_to_none": healthy(zeroes_gradients=True, framework="plain"),
+    "gradients_to_none": healthy(keeps_gradients=True, framework="plain"),
     "inference_mode": healthy(keeps_graph=True, mode="inference", framework="plain"),
     "kv_cache_limit": nearly_full(mode="generate", new_tokens=256),
     "learning_rate": healthy(

@@ -32,7 +32,10 @@ def test_values_become_columns_in_the_order_they_came(log):
     steps = OwnSteps(log, torch.device("cpu"))
     steps.step(0, 4, {"loss": torch.tensor(0.5), "score": 2})
 
-    assert log.stream("step").keys == ("step_seconds", "samples_per_second", "loss", "score")
+    assert log.stream("step").keys == (
+        *("step_seconds", "samples_per_second", "data_wait_share"),
+        *("loss", "score"),
+    )
 
 
 def test_a_missing_value_is_unknown(log):
@@ -86,4 +89,4 @@ def test_names_in_another_order_keep_their_columns(log):
     steps.step(0, 4, {"loss": 0.5, "accuracy": 0.25})
     steps.step(1, 4, {"accuracy": 0.75, "loss": 0.125})
 
-    assert log.read("step").values[:, 2:].tolist() == [[0.5, 0.25], [0.125, 0.75]]
+    assert log.read("step").values[:, 3:].tolist() == [[0.5, 0.25], [0.125, 0.75]]
