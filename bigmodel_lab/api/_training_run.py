@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import FIRST_COMPLETED, Future
+from concurrent.futures import wait as wait_for
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,9 @@ class TrainingRun(Run):
             return self._tips.refresh()
         answer: Future[tuple[Proposal, ...]] = Future()
         self._log.mailbox.call_soon(lambda: answer.set_result(self._tips.refresh()))
-        return answer.result(_ADVICE_SECONDS)
+        if self._ends_before(answer, _ADVICE_SECONDS):
+            return self._tips.refresh()
+        return answer.result()
 
     def apply(self, tip: str | int, timeout: float = _ADVICE_SECONDS) -> ProposalRecord:
         """Apply a proposed tip after the current step: it is measured on the coming steps, then kept or not.
@@ -190,13 +193,7 @@ class TrainingRun(Run):
     def _ask(self, action: Callable[[int], None], tip: str | int, timeout: float) -> ProposalRecord:
         """Have the loop do something about a proposal between two steps; what became of it."""
         if self.status.ended:
-            raise ConfigError(
-                text(
-                    "run.tips_ended",
-                    "This run is {status}: its settings change no more. Start another with lab.fit(…).",
-                    status=self.status.value,
-                )
-            )
+            raise _too_late(self.status)
         answer: Future[int] = Future()
 
         def obey() -> None:
@@ -208,8 +205,23 @@ class TrainingRun(Run):
                 answer.set_exception(error)
 
         self._log.mailbox.call_soon(obey)
-        number = answer.result(timeout)
+        if self._ends_before(answer, timeout):
+            raise _too_late(self.status)
+        number = answer.result()
         return next(record for record in self.proposals() if record.id == number)
+
+    def _ends_before(self, answer: Future[Any], timeout: float) -> bool:
+        """The run has ended without an answer, which will not come any more; False where it is there.
+
+        Raises:
+            TimeoutError: Neither has happened in this many seconds.
+        """
+        wait_for({answer, self._outcome}, timeout, return_when=FIRST_COMPLETED)
+        if answer.done():
+            return False
+        if not self._outcome.done():
+            raise TimeoutError
+        return True
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until a run in the background has ended; its error, if any, is raised here.
@@ -335,3 +347,13 @@ class TrainingRun(Run):
                 self._log.close(status)
         finally:
             display.finish()
+
+
+def _too_late(status: Status) -> ConfigError:
+    return ConfigError(
+        text(
+            "run.tips_ended",
+            "This run is {status}: its settings change no more. Start another with lab.fit(…).",
+            status=status.value,
+        )
+    )

@@ -290,3 +290,48 @@ def test_advise_says_what_it_takes() -> None:
     """And what came."""
     with pytest.raises(ConfigError, match="not int"):
         lab.advise(3)
+
+
+class Failing(torch.nn.Module):
+    """Waits in its second step, then fails."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = torch.nn.Linear(4, 2)
+        self.waits, self.fails = threading.Event(), threading.Event()
+        self.passes = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (samples, 4) to (samples, 2)."""
+        self.passes += 1
+        if self.passes == 2:
+            self.waits.set()
+            self.fails.wait(PATIENCE)
+            raise ZeroDivisionError
+        out: torch.Tensor = self.layer(x)
+        return out
+
+
+@pytest.fixture
+def failing() -> Iterator[lab.TrainingRun]:
+    """A run that fails half a second after it was first asked."""
+    model = Failing()
+    run = lab.fit(model, (torch.randn(64, 4), torch.arange(64) % 2), micro_batch_size=8, device="cpu", background=True)
+    assert model.waits.wait(PATIENCE)
+    threading.Timer(0.5, model.fails.set).start()
+    yield run
+    with pytest.raises(ZeroDivisionError):
+        run.wait(PATIENCE)
+
+
+@pytest.mark.timeout(60)
+def test_a_run_that_fails_meanwhile_still_gives_its_tips(failing: lab.TrainingRun) -> None:
+    """Nobody waits for a loop that is no more."""
+    assert isinstance(failing.tips(), tuple)
+
+
+@pytest.mark.timeout(60)
+def test_a_run_that_fails_meanwhile_says_so(failing: lab.TrainingRun) -> None:
+    """To who wanted to change it."""
+    with pytest.raises(ConfigError, match="This run is failed"):
+        failing.apply("bf16")
