@@ -13,6 +13,7 @@ from bigmodel_lab.api._tips import elsewhere
 from bigmodel_lab.api._training_run import TrainingRun
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.estimate import MemoryEstimate
+from bigmodel_lab.estimate._generate import new_tokens_of
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips._advisor import advise as ask
 from bigmodel_lab.tips._evidence import platform
@@ -160,6 +161,7 @@ def _of_estimate(estimate: MemoryEstimate) -> Advice:
         activation_checkpointing=_names(plan.checkpointing),
         activation_offload=plan.offload,
     )
+    new_tokens = new_tokens_of(plan.step)
     evidence = Evidence(
         config=config,
         accelerator="cuda",
@@ -168,7 +170,8 @@ def _of_estimate(estimate: MemoryEstimate) -> Advice:
         predictor=Predictor(estimate, config),
         model=model_facts(plan.model()),
         platform=platform(),
-        mode="train" if plan.is_training else "inference",
+        mode="train" if plan.is_training else "inference" if new_tokens is None else "generate",
+        new_tokens=new_tokens,
     )
     proposals = elsewhere(lambda: ask(evidence))
     return Advice(proposals, _title(plan.source.name), simulated=True, by_click=False)

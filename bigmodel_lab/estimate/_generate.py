@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,17 @@ from bigmodel_lab.i18n import text
 
 _TRACED = 2
 """Decoding steps that are run at each end; between them the cache grows at once, so that long texts are quick to trace."""
+
+
+def new_tokens_of(step: object) -> int | None:
+    """How many tokens a planned step generates; None where it does not generate.
+
+    Args:
+        step: Of a plan.
+    """
+    if isinstance(step, partial) and step.func is generate_step:
+        return int(step.keywords["new_tokens"])
+    return None
 
 
 def generate_step(model: nn.Module, batch: Any, new_tokens: int, *, traced: int = _TRACED) -> Tensor:

@@ -58,7 +58,8 @@ class Code:
     """A change in the words of one framework, ready to be copied."""
 
     framework: str
-    """``"plain"``, ``"transformers"``, ``"lightning"``, ``"accelerate"``, ``"diffusers"`` or ``"bigmodel_lab"``."""
+    """``"plain"``, ``"transformers"``, ``"lightning"``, ``"accelerate"``, ``"diffusers"``, ``"bigmodel_lab"`` or
+    ``"shell"``, a terminal."""
     text: str
     """Lines of Python, or of a shell where the environment is changed."""
     in_mid_run: bool

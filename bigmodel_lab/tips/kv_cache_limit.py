@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bigmodel_lab.estimate._generate import generate_step
+from bigmodel_lab.estimate._generate import generate_step, new_tokens_of
 from bigmodel_lab.i18n import text
 from bigmodel_lab.tips.base import Code, Evidence, MemoryEffect, Proposal, Tip
 
@@ -44,8 +44,7 @@ def _effect(evidence: Evidence, tokens: int) -> MemoryEffect | None:
     if evidence.predictor is None:
         return None
     estimate, before = evidence.predictor.estimate, evidence.predictor.peak().allocated_bytes
-    step = estimate.plan.step
-    if not isinstance(step, partial) or step.func is not generate_step:
+    if new_tokens_of(estimate.plan.step) is None:
         return None
     shorter = estimate.again(step=partial(generate_step, new_tokens=tokens))
     after = before - estimate.peak_allocated_bytes + shorter.peak_allocated_bytes

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from bigmodel_lab._virtual_gpu import VirtualGpu
+from bigmodel_lab.api._advice import advise
 from bigmodel_lab.estimate import estimate_memory
 from bigmodel_lab.tips._predict import Predictor
 from bigmodel_lab.tips.base import Evidence
@@ -92,3 +93,14 @@ def test_no_figure_of_a_step_that_is_not_our_generation() -> None:
 def test_silent_where_nothing_can_be_shorter(mode: Any, tokens: int | None) -> None:
     """No text, or none that is longer than one token."""
     assert propose(nearly_full(mode=mode, new_tokens=tokens)) is None
+
+
+def test_an_estimate_of_a_generation_is_enough() -> None:
+    """``lab.advise`` reads the number of new tokens off it."""
+    batch = torch.empty(64, 16, dtype=torch.int64, device="meta")
+    estimate = estimate_memory(decoder(), batch, mode="generate", new_tokens=200, gpu="2GiB")
+    tight = estimate_memory(
+        decoder(), batch, mode="generate", new_tokens=200, gpu=f"{estimate.device_bytes * 101 // 100} B"
+    )
+
+    assert "New tokens 200 → 100" in advise(tight)["kv_cache_limit"].title
