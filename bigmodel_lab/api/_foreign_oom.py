@@ -38,9 +38,9 @@ _ONE_SAMPLE = Text(
 )
 _ALREADY_SUMMED = Text(
     "foreign_oom.already_summed",
-    "bigmodel_lab: this batch is not the first of an accumulated step, and its broken backward pass has been added to the "
-    "gradients of those before it, so it cannot be made again faithfully. Begin again with a smaller batch size and more "
-    "accumulation, or without accumulation.",
+    "bigmodel_lab: this batch is not the first of an accumulated step, and some of its gradients are added already to "
+    "those of the batches before it, so it cannot be made again faithfully. Begin again with a smaller batch size and more "
+    "accumulation, or with larger batches and none.",
 )
 _NOT_AGAIN = {
     "optimizer": Text(
@@ -239,7 +239,10 @@ class ForeignOom:
         self._phase = phase
         if self.parts is not None and first is not None:
             self.parts.first = first
-        if self.action == "checkpoint" and first and self._watch is not None:
+
+    def remember(self) -> None:
+        """An optimizer step is about to begin: a checkpoint will have its statistics and random numbers as they are now."""
+        if self.action == "checkpoint" and self._watch is not None:
             self._before = StepSnapshot(self._model, SharedRandomness(device_of(self._model)))
 
     def replace(self, owner: object, name: str, function: Callable[..., Any]) -> None:

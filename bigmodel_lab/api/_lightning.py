@@ -70,7 +70,10 @@ class LightningCallback(lightning.Callback):
         self, trainer: lightning.Trainer, _module: lightning.LightningModule, _batch: Any, batch_idx: int
     ) -> None:
         """Know where the loop is, in case that memory runs out."""
-        self._oom.enter("forward", first=batch_idx % trainer.accumulate_grad_batches == 0)
+        first = batch_idx % trainer.accumulate_grad_batches == 0
+        self._oom.enter("forward", first=first)
+        if first:
+            self._oom.remember()
 
     def on_before_backward(self, _trainer: lightning.Trainer, _module: Any, _loss: Any) -> None:
         """The same."""

@@ -45,6 +45,14 @@ def check(oom: ForeignOom, trainer: lightning.Trainer, module: lightning.Lightni
                 module=type(module).__name__,
             )
         )
+    if oom.action == "checkpoint" and any(isinstance(one, torch.optim.LBFGS) for one in trainer.optimizers):
+        raise ConfigError(
+            text(
+                "lightning_oom.lbfgs",
+                'on_oom="checkpoint" saves weights as the last step left them, and LBFGS moves them between the passes of '
+                'one step. Take on_oom="shrink" or "raise".',
+            )
+        )
 
 
 class StepInParts:

@@ -96,9 +96,15 @@ class TransformersCallback(transformers.TrainerCallback):
         if self._trainer is not None and self._oom.parts is not None:
             _transformers_oom.StepInParts(self._oom, self._oom.parts, self._trainer)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """Know where the loop is, in case that memory runs out."""
+        self._oom.remember()
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
+        """The same."""
         self._oom.enter("forward", first=True)
+        if not float(state.epoch or 0).is_integer():  # else the order of the epoch is drawn, which resuming does again
+            self._oom.remember()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **parts: Any) -> None:
         """The same."""
