@@ -67,7 +67,7 @@ class StepInParts:
     def __init__(self, oom: ForeignOom, parts: InParts, trainer: lightning.Trainer, module: Any) -> None:
         """Take the place of both methods; ``oom`` puts them back."""
         self.loss: Tensor | None = None
-        """Of the whole batch, without a graph; None until the first backward pass has ended."""
+        """Of the whole batch, without a graph; None before its backward passes have ended."""
         self._parts, self._trainer, self._module = parts, trainer, module
         self._step: Callable[..., Any] = module.training_step
         self._backward: Callable[..., None] = module.backward
@@ -87,7 +87,7 @@ class StepInParts:
 
     def _first(self, batch: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """The forward pass of the first part; what Lightning gets for it."""
-        self._pending = self._stand_in = None
+        self.loss = self._pending = self._stand_in = None
         self._rest, self._named = rest, named
         self._parts.begin(batch)
         made = self._parts.until_it_fits(lambda: self._forward(self._parts.pieces[0][0]))

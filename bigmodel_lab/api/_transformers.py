@@ -26,8 +26,8 @@ class TransformersCallback(transformers.TrainerCallback):
 
     With ``on_oom="shrink"`` a batch that runs out of memory is made again in two parts, then four …, from the same
     weights and random numbers; the gradients of the parts add up to those of the whole batch, and their number is kept
-    for later batches. The loss must be a mean over samples, or be divided by ``num_items_in_batch``. Batch statistics
-    and dropout masks are those of the parts. With ``on_oom="checkpoint"`` the state of the last completed step is
+    for later batches. The loss must be a mean over samples, or be divided by ``num_items_in_batch``; which of them it is
+    is measured. Batch statistics and dropout masks are those of the parts. With ``on_oom="checkpoint"`` the state of the last completed step is
     saved in ``output_dir``, a line says how to go on from it, and the original error is raised. Both need
     :meth:`attach`, and one device.
 

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from copy import copy
 from functools import wraps
+from math import isfinite
 from typing import Any
 
+import torch
 import transformers
 from torch import Tensor
 
 from bigmodel_lab.api._foreign_oom import ForeignOom, InParts
+from bigmodel_lab.api._watch import device_of
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.training.randomness import SharedRandomness
+from bigmodel_lab.training.snapshot import StepSnapshot
 
 
 def check(oom: ForeignOom, trainer: transformers.Trainer | None) -> None:
@@ -55,66 +62,91 @@ def check(oom: ForeignOom, trainer: transformers.Trainer | None) -> None:
 
 
 class StepInParts:
-    """Stands in the place of a Trainer's ``training_step`` while it trains, and weighs what its ``compute_loss`` gives."""
+    """Stands in the place of a Trainer's ``training_step`` while it trains, and weighs what its ``compute_loss`` gives.
+
+    A mean over the batch is weighed by the part's share of the samples. A sum that is divided by the number of items in
+    the whole step just adds up. Which of them a model has cannot be seen: many take ``num_items_in_batch`` and ignore
+    it. So it is measured once, with the first part of the first batch that is cut.
+    """
 
     def __init__(self, oom: ForeignOom, parts: InParts, trainer: transformers.Trainer) -> None:
         """Take the place of both methods; ``oom`` puts them back."""
         self._parts, self._trainer = parts, trainer
         self._step, self._compute = trainer.training_step, trainer.compute_loss
-        self._weight: float | None = None
+        self._share: float | None = None
         self._computed = 0
+        self._adds_up: bool | None = None
 
         @wraps(self._step)
-        def training_step(model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-            return self._training_step(model, inputs, num_items_in_batch)
+        def training_step(model: Any, inputs: Any, *items: Any, **named: Any) -> Tensor:
+            return self._training_step(inputs, lambda part: self._step(model, part, *items, **named))
 
         @wraps(self._compute)
-        def compute_loss(*args: Any, **named: Any) -> Any:
-            return self._weighed(self._compute(*args, **named))
+        def compute_loss(model: Any, inputs: Any, *rest: Any, **named: Any) -> Any:
+            return self._compute_loss(model, inputs, rest, named)
 
         oom.replace(trainer, "training_step", training_step)
         oom.replace(trainer, "compute_loss", compute_loss)
 
-    def _training_step(self, model: Any, inputs: Any, items: Any) -> Tensor:
+    def _training_step(self, inputs: Any, step: Callable[[Any], Tensor]) -> Tensor:
         self._parts.begin(inputs)
         try:
-            loss = self._parts.until_it_fits(lambda: self._passes(model, items))
+            loss = self._parts.until_it_fits(lambda: self._passes(step))
         finally:
-            self._weight = None
+            self._share = None
             self._parts.end()
         self._parts.first = False
         return loss
 
-    def _passes(self, model: Any, items: Any) -> Tensor:
+    def _passes(self, step: Callable[[Any], Tensor]) -> Tensor:
         """Both passes of every part; the sum of their losses is that of the batch."""
         losses = []
         for part, share in self._parts.pieces:
             if self._parts.first:  # no gradient of an earlier batch can be lost, whatever the step does
                 self._parts.backward_begins()
-            self._parts.phase, self._computed = "forward", 0
-            self._weight = 1.0 if self._summed(items) else share
-            losses.append(self._step(model, part, items))
+            self._parts.phase, self._computed, self._share = "forward", 0, share
+            losses.append(step(part))
             self._need_one_loss()
         return sum(losses[1:], losses[0])
 
-    def _weighed(self, made: Any) -> Any:
-        """What ``compute_loss`` gave, weighed by the part's share; as it is in an evaluation."""
-        if self._weight is None:
-            return made
+    def _compute_loss(self, model: Any, inputs: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> Any:
+        """The loss, weighed within a part; as it is in an evaluation."""
+        share = self._share
+        if share is None:
+            return self._compute(model, inputs, *rest, **named)
         self._computed += 1
+        if share < 1 and named.get("num_items_in_batch") is not None and self._adds_up is None:
+            self._adds_up = self._measured(model, inputs, rest, named)
+        weight = 1.0 if self._adds_up else share
+        made = self._compute(model, inputs, *rest, **named)
         self._parts.backward_begins()
-        return (made[0] * self._weight, *made[1:]) if isinstance(made, tuple) else made * self._weight
+        return (made[0] * weight, *made[1:]) if isinstance(made, tuple) else made * weight
 
-    def _summed(self, items: Any) -> bool:
-        """Whether losses are sums over a number of items that is the same for each part, so that they just add up.
-
-        As the Trainer itself decides it in ``training_step``.
-        """
-        trainer = self._trainer
-        if items is None:
-            return False
-        scaled: bool | None = getattr(trainer, "loss_is_scaled_for_ga", None)
-        return bool(trainer.model_accepts_loss_kwargs or trainer.compute_loss_func) if scaled is None else scaled
+    def _measured(self, model: Any, inputs: Any, rest: tuple[Any, ...], named: dict[str, Any]) -> bool | None:
+        """Whether the loss is halved by twice the number of items; None where this part's loss is zero and tells nothing."""
+        items = named["num_items_in_batch"]
+        before = StepSnapshot(model, SharedRandomness(device_of(model)))
+        losses = []
+        for count in (items, 2 * items):
+            with torch.no_grad():
+                made = self._compute(model, copy(inputs), *rest, **{**named, "num_items_in_batch": count})
+            losses.append(made[0] if isinstance(made, tuple) else made)
+            before.restore()
+        once, twice = (float(loss) for loss in losses)
+        if once == 0 or not isfinite(once):
+            return None
+        near = 1e-4 if losses[0].dtype in {torch.float32, torch.float64} else 1e-2
+        if min(abs(twice / once - 0.5), abs(twice / once - 1)) > near:
+            raise ConfigError(
+                text(
+                    "transformers_oom.mixed_loss",
+                    'on_oom="shrink" cannot weigh the loss of {model}: with twice the num_items_in_batch it becomes '
+                    '{ratio:.3f} of itself, so only a part of it is divided by that. Take on_oom="checkpoint" or "raise".',
+                    model=type(model).__name__,
+                    ratio=twice / once,
+                )
+            )
+        return twice / once < 0.75
 
     def _need_one_loss(self) -> None:
         if self._computed != 1:

@@ -234,7 +234,9 @@ def test_a_checkpoint_has_the_last_completed_step(train, where, capsys):
         train(module, "checkpoint")
     train(two, "raise", max_epochs=1, limit_train_batches=2)
 
-    (event,) = said(lab.open_run(module.callback[0].run.path), "checkpoint")
+    run = lab.open_run(module.callback[0].run.path)
+    assert [failure["phase"] for failure in said(run, "out_of_memory")] == [where]
+    (event,) = said(run, "checkpoint")
     saved = torch.load(event["path"], weights_only=False)
     assert all(torch.equal(one, saved["state_dict"][name]) for name, one in two.state_dict().items())
     assert f'ckpt_path="{event["path"]}"' in capsys.readouterr().out

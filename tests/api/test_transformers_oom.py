@@ -46,6 +46,26 @@ class Summing(Model):
         return {"loss": total / num_items_in_batch, "logits": scores}
 
 
+class Ignoring(Model):
+    """Takes the number of labels, as the models of the library do, and has the mean over the batch all the same."""
+
+    accepts_loss_kwargs = True
+
+    def forward(self, x, labels, num_items_in_batch=None, **_):
+        """For a batch."""
+        del num_items_in_batch
+        return super().forward(x, labels)
+
+
+class Mixed(Summing):
+    """A sum by the number of labels, and a mean beside it."""
+
+    def forward(self, x, labels, num_items_in_batch=None, **_):
+        """For a batch."""
+        made = super().forward(x, labels, num_items_in_batch)
+        return {**made, "loss": made["loss"] + 0.1 * made["logits"].square().mean()}
+
+
 class Callback(lab.TransformersCallback):
     """Keeps the run after the training."""
 
@@ -86,7 +106,7 @@ def trainer(tmp_path):
 
 @pytest.mark.parametrize("accumulated", [1, 2])
 @pytest.mark.parametrize("where", ["forward", "backward"])
-@pytest.mark.parametrize("kind", [Model, Summing])
+@pytest.mark.parametrize("kind", [Model, Summing, Ignoring])
 def test_weights_are_those_of_a_run_without_limit(trainer, kind, where, accumulated):
     """In parts of at most three samples, with a ragged last batch; means and sums alike."""
     limited, free = kind(Limited(3, where)), kind(Limited())
@@ -237,6 +257,19 @@ def test_a_step_that_cannot_be_weighed_is_refused(trainer):
         trainer(Model(Limited()), kind=Own).train()
 
 
+def test_a_loss_of_two_kinds_is_refused(trainer):
+    """No weight of a part would be right for both."""
+    with pytest.raises(ConfigError, match="only a part of it is divided by that"):
+        trainer(Mixed(Limited(3))).train()
+
+
+def test_measuring_the_kind_of_loss_leaves_no_trace(trainer):
+    """Statistics count each sample once, also in the first batch that is cut."""
+    trainer(model := Summing(Limited(3)), max_steps=1).train()
+
+    assert model.inner.seen.item() == 10
+
+
 @pytest.mark.parametrize("where", ["forward", "backward"])
 def test_a_checkpoint_has_the_last_completed_step(trainer, where, capsys):
     """Weights and statistics of one step of two batches, though the next one was half summed."""
@@ -247,7 +280,9 @@ def test_a_checkpoint_has_the_last_completed_step(trainer, where, capsys):
         one.train()
     trainer(one_step, "raise", max_steps=1, **settings).train()
 
-    (event,) = said(lab.open_run(one.callback.run.path), "checkpoint")
+    run = lab.open_run(one.callback.run.path)
+    assert [failure["phase"] for failure in said(run, "out_of_memory")] == [where]
+    (event,) = said(run, "checkpoint")
     saved = load_file(Path(event["path"]) / "model.safetensors")
     assert all(torch.equal(tensor, saved[name]) for name, tensor in one_step.state_dict().items())
     assert f'resume_from_checkpoint="{event["path"]}"' in capsys.readouterr().out
