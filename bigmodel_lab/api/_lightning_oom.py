@@ -120,6 +120,7 @@ class StepInParts:
                 self._parts.backward_begins()
                 self._backward(made * (factor * share), *args, **kwargs)
                 whole += made.detach() * share
+            del made  # nothing of one part is kept while the next is made
         return whole
 
     def _forward(self, part: Any) -> Any:

@@ -187,6 +187,14 @@ def test_one_sample_that_does_not_fit_fails_the_run(train):
     assert lab.open_run(module.callback[0].run.path).status is Status.FAILED
 
 
+def test_gradients_of_earlier_batches_are_not_risked(train):
+    """A backward pass that breaks on top of them ends the training, and says why."""
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        train(Module(FullAt(2, "backward")), accumulate_grad_batches=2)
+
+    assert noted(caught.value, "not the first of an accumulated step")
+
+
 def test_a_full_optimizer_is_not_made_again(train):
     """Its weights may be half changed."""
     with pytest.raises(torch.OutOfMemoryError) as caught:
@@ -214,14 +222,25 @@ def test_manual_optimization_is_refused(train):
         train(module)
 
 
+class Searching(Module):
+    """Makes several passes over one batch, and moves the weights between them."""
+
+    def configure_optimizers(self):
+        """The search."""
+        return torch.optim.LBFGS(self.parameters(), max_iter=3)
+
+
+def test_every_pass_of_a_search_is_made_in_parts(train):
+    """L-BFGS asks for the gradient again and again in one step."""
+    limited, free = Searching(Limited(3, "backward")), Searching(Limited())
+    train(limited)
+    train(free, "raise")
+
+    assert apart(limited, free) < 1e-9
+
+
 def test_a_checkpoint_amid_a_search_is_refused(train):
-    """L-BFGS moves the weights between the passes of one step."""
-
-    class Searching(Module):
-        def configure_optimizers(self):
-            """The search."""
-            return torch.optim.LBFGS(self.parameters())
-
+    """The weights are those of no step."""
     with pytest.raises(ConfigError, match="LBFGS moves them"):
         train(Searching(Limited()), "checkpoint")
 

@@ -207,6 +207,14 @@ def test_one_sample_that_does_not_fit_fails_the_run(trainer):
     assert lab.open_run(one.callback.run.path).status is Status.FAILED
 
 
+def test_gradients_of_earlier_batches_are_not_risked(trainer):
+    """A backward pass that breaks on top of them ends the training, and says why."""
+    with pytest.raises(torch.OutOfMemoryError) as caught:
+        trainer(Model(FullAt(2, "backward")), gradient_accumulation_steps=2).train()
+
+    assert noted(caught.value, "not the first of an accumulated step")
+
+
 def test_a_full_optimizer_is_not_made_again(trainer):
     """Its weights may be half changed."""
     model = Model(Limited())
