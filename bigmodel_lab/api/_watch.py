@@ -66,7 +66,7 @@ class Watch:
         return Run(self._running(), self._running().path)
 
     def __enter__(self) -> Watch:  # noqa: PYI034 (Self needs Python 3.11)
-        device = _device_of(self._model)
+        device = device_of(self._model)
         self._log = log = RunLog.create(self._name, folder=self._runs_dir, header=self._facts(device))
         self._steps = OwnSteps(log, device)
         self._commands = Commands(log, self._steps.drain)
@@ -202,6 +202,20 @@ class Watch:
             watcher.close()
             self._running().update_header(loop=replace(watcher.facts(), **self._loop_facts).as_json())
 
+    @property
+    def steps_made(self) -> int:
+        """Steps that have ended."""
+        return self._step
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """Note in the run that something happened now.
+
+        Args:
+            kind: What, in one word.
+            facts: More of it, values of JSON.
+        """
+        self._running().event(kind, **facts)
+
     def _close(self, kind: type[BaseException] | None, *_: object) -> None:
         """After the samplers have stopped: the last steps, then the end, unless it is a failure."""
         self._keep_loop_facts()
@@ -276,7 +290,8 @@ def watch(
     )
 
 
-def _device_of(model: nn.Module | None) -> torch.device:
+def device_of(model: nn.Module | None) -> torch.device:
+    """Where a model's parameters lie; the CPU where there are none."""
     parameter = next(model.parameters(), None) if model is not None else None
     return parameter.device if parameter is not None else torch.device("cpu")
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+
+class RandomNumbers(Protocol):
+    """Random numbers that can be drawn again."""
+
+    def state(self) -> Any:
+        """The numbers to go on with."""
+
+    def put(self, state: Any) -> None:
+        """Go on with the numbers that :meth:`state` gave."""
 
 
 class Randomness:
@@ -80,6 +93,36 @@ class Randomness:
     def _write(self, states: dict[str, Tensor]) -> None:
         for kind, state in states.items():
             _set_state(kind, self._device, state)
+
+
+class SharedRandomness:
+    """The random numbers that a loop of someone else's draws from: torch's, NumPy's and Python's global ones.
+
+    >>> shared = SharedRandomness("cpu")
+    >>> before = shared.state()
+    >>> first = torch.rand(2), random.random()
+    >>> shared.put(before)
+    >>> bool((torch.rand(2) == first[0]).all()), random.random() == first[1]
+    (True, True)
+    """
+
+    def __init__(self, device: str | torch.device) -> None:
+        """Args: ``device`` is where the loop computes, beside the CPU."""
+        self._device = torch.device(device)
+        self._kinds = {"cpu", self._device.type}
+
+    def state(self) -> Any:
+        """The numbers to go on with."""
+        of_torch = {kind: _get_state(kind, self._device) for kind in self._kinds}
+        return of_torch, np.random.get_state(), random.getstate()  # noqa: NPY002 (the loop may draw from it)
+
+    def put(self, state: Any) -> None:
+        """Go on with the numbers that :meth:`state` gave."""
+        of_torch, of_numpy, of_python = state
+        for kind, saved in of_torch.items():
+            _set_state(kind, self._device, saved)
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)
 
 
 def _get_state(kind: str, device: torch.device) -> Tensor:

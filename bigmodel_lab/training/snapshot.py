@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from bigmodel_lab.training.device_memory import DeviceMemory
 from bigmodel_lab.training.precision import Arithmetic
-from bigmodel_lab.training.randomness import Randomness
+from bigmodel_lab.training.randomness import Randomness, RandomNumbers
 
 
 class Snapshot:
@@ -74,7 +74,7 @@ class Snapshot:
 class StepSnapshot:
     """What a step changes before its optimizer runs: buffers such as the statistics of batch norms, and random numbers."""
 
-    def __init__(self, model: nn.Module, randomness: Randomness) -> None:
+    def __init__(self, model: nn.Module, randomness: RandomNumbers) -> None:
         """Copy them where they lie; a model without buffers costs the random numbers alone."""
         self._model, self._randomness = model, randomness
         self._buffers = [buffer.clone() for buffer in model.buffers()]

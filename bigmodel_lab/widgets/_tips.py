@@ -50,6 +50,7 @@ _ENDED = Text("held.ended", "The run has ended since.")
 _GOES_ON = {
     "shrink": Text("held.shrink", "The step is made again with a smaller micro-batch."),
     "raise": Text("held.raise", "The run ends with the original error."),
+    "checkpoint": Text("held.checkpoint", "The training state is saved, and the run ends with the original error."),
 }
 
 

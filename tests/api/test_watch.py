@@ -235,3 +235,12 @@ def test_samples_are_taken_beside_a_watched_loop(batches):
             time.sleep(0.05)
 
     assert w.run.last("process_resident_bytes") > 0
+
+
+def test_a_loop_can_note_what_happened():
+    """As an event of the run."""
+    with lab.watch() as w:
+        w.event("restarted", by="hand")
+
+    (event,) = [one for one in w.run._source.events() if one.kind == "restarted"]
+    assert dict(event.data) == {"by": "hand"}

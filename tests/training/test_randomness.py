@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import torch
 
-from bigmodel_lab.training.randomness import Randomness
+from bigmodel_lab.training.randomness import Randomness, SharedRandomness
 
 
 def drawn(seed: int, count: int) -> torch.Tensor:
@@ -63,3 +66,17 @@ def test_the_state_after_judging_a_paused_run_is_the_live_one():
         found = torch.rand(3)
 
     assert torch.equal(found, expected)
+
+
+def test_shared_numbers_can_be_drawn_again():
+    """What a loop of someone else's draws from torch, NumPy and Python comes a second time."""
+    shared = SharedRandomness("cpu")
+    before = shared.state()
+
+    def draw():
+        return torch.rand(1).item(), np.random.rand(), random.random()  # noqa: NPY002 (as people's code draws)
+
+    first = draw()
+    shared.put(before)
+
+    assert draw() == first
