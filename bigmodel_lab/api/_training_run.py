@@ -29,6 +29,7 @@ from bigmodel_lab.runlog import ProposalRecord, RunLog, Status
 from bigmodel_lab.tips.base import Proposal
 from bigmodel_lab.training import Checkpoints, Evaluation, TrainConfig, Trainer, need_safetensors
 from bigmodel_lab.training.predict import Prediction, predict
+from bigmodel_lab.units import format_seconds
 from bigmodel_lab.widgets import RunDisplay, cell_number
 
 _ADVICE_SECONDS = 300.0
@@ -220,7 +221,13 @@ class TrainingRun(Run):
         if answer.done():
             return False
         if not self._outcome.done():
-            raise TimeoutError
+            raise TimeoutError(
+                text(
+                    "run.no_answer",
+                    "The run has not answered within {time}: its step takes longer. Ask again with a longer timeout.",
+                    time=format_seconds(timeout),
+                )
+            )
         return True
 
     def wait(self, timeout: float | None = None) -> None:
