@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bigmodel_lab.api._advice import Advice, advise
+    from bigmodel_lab.api._batch_size import find_batch_size
     from bigmodel_lab.api._cross_validate import cross_validate
     from bigmodel_lab.api._data_report import DataReport, data_report
     from bigmodel_lab.api._fit import fit, fit_async
@@ -59,6 +60,7 @@ __all__ = [
     "data_report",
     "doctor",
     "estimate_memory",
+    "find_batch_size",
     "find_learning_rate",
     "fit",
     "fit_async",
@@ -92,6 +94,7 @@ _HOMES = {
     "data_report": "_data_report",
     "doctor": "_machine",
     "estimate_memory": "_memory_estimate",
+    "find_batch_size": "_batch_size",
     "find_learning_rate": "_range_test",
     "fit": "_fit",
     "fit_async": "_fit",
