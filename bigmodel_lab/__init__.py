@@ -11,6 +11,7 @@
     with lab.virtual_gpu("T4") as gpu: ...         # code on the CPU, with the memory of a card simulated
     lab.sweep("simple_cnn")                        # search for good settings; also lab.find_learning_rate(…)
     lab.estimate_memory("gpt2", gpu="T4")          # the peak of GPU memory, before running and without a GPU
+    lab.find_batch_size("mlp", device="cuda")      # the largest micro-batch, estimated and tried for real
     lab.advise(run)                                # what would help: predicted, applied by a click, measured
 
 Importing this package costs neither torch nor Jupyter nor NumPy: each public name is
