@@ -11,6 +11,7 @@
     with lab.virtual_gpu("T4") as gpu: ...         # code on the CPU, with the memory of a card simulated
     lab.sweep("simple_cnn")                        # search for good settings; also lab.find_learning_rate(…)
     lab.estimate_memory("gpt2", gpu="T4")          # the peak of GPU memory, before running and without a GPU
+    lab.find_batch_size("mlp", device="cuda")      # the largest micro-batch, estimated and tried for real
     lab.advise(run)                                # what would help: predicted, applied by a click, measured
 
 Importing this package costs neither torch nor Jupyter nor NumPy: each public name is
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bigmodel_lab.api._advice import Advice, advise
+    from bigmodel_lab.api._batch_size import find_batch_size
     from bigmodel_lab.api._cross_validate import cross_validate
     from bigmodel_lab.api._data_report import DataReport, data_report
     from bigmodel_lab.api._fit import fit, fit_async
@@ -59,6 +61,7 @@ __all__ = [
     "data_report",
     "doctor",
     "estimate_memory",
+    "find_batch_size",
     "find_learning_rate",
     "fit",
     "fit_async",
@@ -92,6 +95,7 @@ _HOMES = {
     "data_report": "_data_report",
     "doctor": "_machine",
     "estimate_memory": "_memory_estimate",
+    "find_batch_size": "_batch_size",
     "find_learning_rate": "_range_test",
     "fit": "_fit",
     "fit_async": "_fit",

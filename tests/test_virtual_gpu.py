@@ -20,7 +20,7 @@ from torch.optim import optimizer as hooks_of_optimizers
 
 import bigmodel_lab as lab
 from bigmodel_lab._virtual_gpu._history import Asked, History
-from bigmodel_lab._virtual_gpu.card import _stay_on_host
+from bigmodel_lab._virtual_gpu.card import _stay_on_host, in_use_here
 from bigmodel_lab.errors import ConfigError, UnitError, UnknownNameError
 from bigmodel_lab.memory.cards import Card
 from bigmodel_lab.memory.replay import replay
@@ -753,3 +753,45 @@ def test_the_phase_at_the_cut_is_still_known():
     kept += [history.born(asked()) for _ in range(3)]
     marks = [(mark.position, mark.phase, mark.step) for mark in history.trace().marks]
     assert (len(kept), marks) == (7, [(0, "load", -1), (3, "forward", 0), (4, "backward", 0)])
+
+
+def test_workspaces_can_be_given_back(gpu):
+    """And the next product makes them anew."""
+    a = torch.ones(8, 8)
+    product = a @ a
+    gpu.clear_workspaces()
+    without = gpu.allocated_bytes
+    product = a @ a
+
+    assert product.shape == (8, 8)
+    assert (without, gpu.allocated_bytes) == (2 * 512, 2 * 512 + WORKSPACE)
+
+
+def test_workspaces_given_back_are_gone_from_the_trace(gpu):
+    """Nothing of them is alive at its end."""
+    product = torch.ones(8, 8) @ torch.ones(8, 8)
+    gpu.clear_workspaces()
+    trace = gpu.trace()
+    alive = {number for number in trace.sequence if number >= 0} - {~number for number in trace.sequence if number < 0}
+
+    assert product.shape == (8, 8)
+    assert sum(trace.allocations[number].bytes for number in alive) == product.nbytes
+
+
+def test_the_card_in_use_is_known():
+    """Inside its block, in its thread."""
+    gpu = lab.virtual_gpu("2GiB")
+    with gpu:
+        inside = in_use_here()
+
+    assert inside is gpu
+    assert in_use_here() is None
+
+
+def test_the_share_of_the_card_is_the_one_that_was_set_last():
+    """By its settings, or later."""
+    gpu = lab.virtual_gpu("2GiB", alloc_conf="per_process_memory_fraction:0.5")
+    before = gpu.memory_fraction
+    gpu.set_memory_fraction(0.25)
+
+    assert (before, gpu.memory_fraction) == (0.5, 0.25)

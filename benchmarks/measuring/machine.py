@@ -15,7 +15,18 @@ ROOT = Path(__file__).resolve().parents[2]
 """The checkout."""
 RECORDS = ROOT / "benchmarks" / "records"
 """Folder of the dated records."""
-_PACKAGES = ("torch", "numpy", "ipykernel", "ipywidgets", "anywidget", "tqdm", "livelossplot", "lightning", "nvitop")
+_PACKAGES = (
+    "torch",
+    "numpy",
+    "ipykernel",
+    "ipywidgets",
+    "anywidget",
+    "tqdm",
+    "livelossplot",
+    "lightning",
+    "accelerate",
+    "nvitop",
+)
 
 
 def machine() -> dict[str, Any]:

@@ -57,6 +57,7 @@ class Ledger:
         self._charges: dict[int, Charge] = {}
         self.dead: deque[Charge] = deque()
         """Charges of storages that have died; :meth:`settle` gives their blocks back."""
+        self._kept: list[tuple[int, int]] = []
         self._bury: Any = self.dead.append  # in C: no Python code runs while a storage dies
         self.find = self._charges.get
         """The charge of a storage by ``id(storage)``; None when the card has not seen it."""
@@ -117,13 +118,21 @@ class Ledger:
                 self.history.died(number)
 
     def keep(self, asked: Asked) -> None:
-        """Memory that stays for good.
+        """Memory that stays until :meth:`give_back_kept`.
 
         Raises:
             torch.OutOfMemoryError: It does not fit.
         """
         with self.lock:
-            self._serve(asked)
+            self._kept.append(self._serve(asked))
+
+    def give_back_kept(self) -> None:
+        """Give back what was to stay."""
+        with self.lock:
+            for address, number in self._kept:
+                self.allocator.free(address)
+                self.history.died(number)
+            self._kept.clear()
 
     def describe(self, tensor: Tensor, category: Category, module: str | None = None) -> Asked | None:
         """Say what a tensor on the card turned out to be for. Only while everything dead is settled.

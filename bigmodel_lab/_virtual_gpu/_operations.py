@@ -117,6 +117,11 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
             (operation, tensor), self._mask = self._mask, None
             self._charge_made(operation, tensor)
 
+    def give_back_kept(self) -> None:
+        """Give back workspaces; the next operation that needs one makes it anew."""
+        self._kept.clear()
+        self._ledger.give_back_kept()
+
     def _decide_mask(self, func: Any, args: Any) -> None:
         """The operation after the one that made what may be a mask tells whether it is one."""
         if self._mask is not None and func is MASK_FILLED and args[0].is_set_to(self._mask[1]):

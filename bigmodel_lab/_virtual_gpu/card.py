@@ -41,6 +41,16 @@ class _Here(local):
 _HERE = _Here()
 
 
+def in_use_here() -> VirtualGpu | None:
+    """The card that charges this thread now; None where none does.
+
+    >>> with VirtualGpu("2GiB") as gpu:
+    ...     in_use_here() is gpu
+    True
+    """
+    return _HERE.gpu
+
+
 def _stay_on_host() -> None:
     """In a forked process, e.g. a worker of a DataLoader, nothing is on the card."""
     if _HERE.gpu is not None:
@@ -99,6 +109,7 @@ class VirtualGpu:
         target = Target(capability, cublas_workspace_bytes(capability))
         self._operations = Operations(self._ledger, target, self._modules, self._optimizers)
         self._models: WeakSet[nn.Module] = WeakSet()
+        self._share = self._allocator.settings.per_process_memory_fraction
         self._thread: int | None = None
 
     def __enter__(self) -> VirtualGpu:  # noqa: PYI034 (Self needs Python 3.11)
@@ -269,11 +280,21 @@ class VirtualGpu:
         with self._ledger.lock:
             allocator.empty_cache()
 
+    def clear_workspaces(self) -> None:
+        """Give back the workspaces of cuBLAS, which the next product makes anew."""
+        self._look()
+        self._operations.give_back_kept()
+
     def reset_peaks(self) -> None:
         """Peaks count from here, as after ``torch.cuda.reset_peak_memory_stats``."""
         allocator = self._look()
         with self._ledger.lock:
             allocator.reset_peaks()
+
+    @property
+    def memory_fraction(self) -> float:
+        """Share of the card that this process may hold, from 0 to 1, as it was set last."""
+        return self._share
 
     def set_memory_fraction(self, share: float) -> None:
         """This process may hold this share of the card at most, as after ``torch.cuda.set_per_process_memory_fraction``.
@@ -283,6 +304,7 @@ class VirtualGpu:
         """
         with self._ledger.lock:
             self._allocator.set_memory_fraction(share)
+            self._share = share
 
     def __repr__(self) -> str:
         return text(

@@ -24,13 +24,11 @@ class VirtualMemory:
 
     def __init__(self, gpu: VirtualGpu) -> None:
         self._gpu = gpu
-        self._fraction: float | None = None
 
     def capacity_bytes(self) -> int | None:
-        """What the allocator can get in all."""
+        """What the allocator can get in all, within the cap."""
         card = self._gpu.card
-        usable = card.usable_bytes(self._gpu.others_bytes)
-        return usable if self._fraction is None else min(usable, int(self._fraction * card.total_bytes))
+        return min(card.usable_bytes(self._gpu.others_bytes), int(self._gpu.memory_fraction * card.total_bytes))
 
     def in_use(self) -> Peaks:
         """Now."""
@@ -52,10 +50,13 @@ class VirtualMemory:
         """Give back to the card what no tensor uses."""
         self._gpu.empty_cache()
 
+    def clear_workspaces(self) -> None:
+        """As on a card."""
+        self._gpu.clear_workspaces()
+
     def set_fraction(self, share: float | None) -> None:
         """A cap on the simulated allocator."""
         self._gpu.set_memory_fraction(1.0 if share is None else share)
-        self._fraction = share
 
     def set_expandable(self, on: bool) -> None:
         """Not while it is in use.

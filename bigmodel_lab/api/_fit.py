@@ -255,7 +255,7 @@ def make_trainer(
     """
     card = card_of(model)
     return kind(
-        _build(card, data, parts.config) if card else model,
+        build(card, data, parts.config) if card else model,
         data,
         parts.config,
         parts.log,
@@ -299,7 +299,7 @@ def _recipe(card: ModelCard | None, data: Any, loss: LossFunction | None) -> Rec
     return Recipe(card.name if card else None, source, loss is not None)
 
 
-def _build(card: ModelCard, data: Data, config: TrainConfig) -> nn.Module:
+def build(card: ModelCard, data: Data, config: TrainConfig) -> nn.Module:
     """A documented model, in the sizes that the data asks for."""
     sizes = {key: data.sizes[key] for key in card.takes}
     try:

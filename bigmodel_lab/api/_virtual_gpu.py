@@ -17,8 +17,9 @@ from bigmodel_lab.memory.cards import Card, card_at_hand
 from bigmodel_lab.samplers import Card as CardAtHand
 from bigmodel_lab.samplers import cuda_devices, read_cards
 from bigmodel_lab.tips.base import OtherCard
-from bigmodel_lab.training import DeviceChoice, Trainer, choose_device
+from bigmodel_lab.training import DeviceChoice, choose_device
 from bigmodel_lab.training.device_memory import DeviceMemory, memory_of
+from bigmodel_lab.training.stepper import Stepper
 from bigmodel_lab.units import format_bytes
 
 _PREFIX = "virtual:"
@@ -124,7 +125,7 @@ class Place:
         """What the block does is charged to the card."""
         return nullcontext() if self.gpu is None else self.gpu
 
-    def take(self, trainer: Trainer) -> None:
+    def take(self, trainer: Stepper) -> None:
         """Put onto the card what a trainer moves to its device.
 
         Raises:

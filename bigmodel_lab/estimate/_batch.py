@@ -29,7 +29,7 @@ def shapes_of(batch: Any) -> Any:
     >>> batch[0].shape, batch[0].device.type
     (torch.Size([4, 3]), 'meta')
     """
-    chosen = _largest(batch) if _is_loader(batch) else batch
+    chosen = _largest(batch) if is_loader(batch) else batch
     if not _tensors(chosen):
         raise ConfigError(
             text(
@@ -101,8 +101,12 @@ def bytes_of(batch: Any) -> int:
     return sum(t.numel() * t.element_size() for t in _tensors(batch))
 
 
-def _is_loader(batch: Any) -> bool:
-    """A list of batches is one, too; a pair of tensors is a batch."""
+def is_loader(batch: Any) -> bool:
+    """It gives batches in turn, and is none itself. A list of trees is a loader, too; a list of tensors is a batch.
+
+    >>> is_loader([(torch.ones(2, 3), torch.ones(2))]), is_loader((torch.ones(2, 3), torch.ones(2)))
+    (True, False)
+    """
     if isinstance(batch, Tensor | Mapping | str | tuple):
         return False
     if isinstance(batch, list):

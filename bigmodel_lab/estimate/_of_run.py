@@ -17,10 +17,11 @@ from bigmodel_lab.estimate._source import ModelSource
 from bigmodel_lab.memory.cards import Card, cublas_workspace_bytes, cublaslt_workspace_bytes
 from bigmodel_lab.memory.settings import AllocatorSettings
 from bigmodel_lab.trace import Target
-from bigmodel_lab.training import TrainConfig, Trainer
+from bigmodel_lab.training import TrainConfig
+from bigmodel_lab.training.stepper import Stepper
 
 
-def estimate_run(trainer: Trainer, card: Card) -> MemoryEstimate:
+def estimate_run(trainer: Stepper, card: Card) -> MemoryEstimate:
     """Peak memory of a step of this trainer on a card; its data, which lie there too, are not in it.
 
     Call it while no step is running, on a thread that charges no simulated card.

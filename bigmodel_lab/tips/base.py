@@ -38,6 +38,7 @@ __all__ = [
     "SpeedEffect",
     "StepFacts",
     "Tip",
+    "courtesy_bytes",
 ]
 
 Goal = Literal["memory", "speed", "quality", "energy"]
@@ -50,7 +51,19 @@ profiler plugin (torch-tb-profiler 0.4.3, its advice on memory)."""
 _FRAGMENTED_SHARE = 0.2
 """So much of the reserved memory lies idle at the peak that the allocator, not the program, fills the card (our choice)."""
 _COURTESY_SHARE, _COURTESY_BYTES = 0.05, 2**30
-"""Left free on a card where other people compute."""
+"""Left free on a card where other people compute: the larger of the two."""
+
+
+def courtesy_bytes(total_bytes: int) -> int:
+    """What is left to other people who compute on the same card: the larger of 5 % and 1 GiB.
+
+    Args:
+        total_bytes: Of the card.
+
+    >>> courtesy_bytes(80 * 2**30) / 2**30, courtesy_bytes(15 * 2**30) / 2**30
+    (4.0, 1.0)
+    """
+    return max(int(_COURTESY_SHARE * total_bytes), _COURTESY_BYTES)
 
 
 @dataclass(frozen=True)
@@ -175,7 +188,7 @@ class Evidence:
             return None
         usable = self.card.usable_bytes(self.others_bytes)
         if self.others_bytes:
-            usable -= max(int(_COURTESY_SHARE * self.card.total_bytes), _COURTESY_BYTES)
+            usable -= courtesy_bytes(self.card.total_bytes)
         if self.config.memory_fraction is not None:
             usable = min(usable, int(self.config.memory_fraction * self.card.total_bytes))
         return max(0, usable)

@@ -52,6 +52,9 @@ class DeviceMemory(Protocol):
     def empty_cache(self) -> None:
         """Give back to the device what no tensor uses."""
 
+    def clear_workspaces(self) -> None:
+        """Let go of what libraries keep of the allocator for their next call, as cuBLAS does; they take it again then."""
+
     def set_fraction(self, share: float | None) -> None:
         """PyTorch takes at most this share of the device from now on; None is all of it."""
 
@@ -96,6 +99,9 @@ class UnknownMemory:
 
     def empty_cache(self) -> None:
         """There is none."""
+
+    def clear_workspaces(self) -> None:
+        """There are none."""
 
     def set_fraction(self, share: float | None) -> None:
         """There is nothing to cap."""
@@ -155,6 +161,12 @@ class CudaMemory(UnknownMemory):
     def empty_cache(self) -> None:
         """Give the cache back to the card."""
         torch.cuda.empty_cache()
+
+    def clear_workspaces(self) -> None:
+        """By what torch's own tests call; one that has no such function keeps them."""
+        clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001 (there is no public one)
+        if clear is not None:
+            clear()
 
     def set_fraction(self, share: float | None) -> None:
         """A cap on the caching allocator; neither the context nor other libraries count."""

@@ -11,10 +11,12 @@ import torch
 from bigmodel_lab.i18n import text
 
 _SAID = (
-    "out of memory",  # CUDA's allocator and driver, MPS, and the CPU's own ("can't allocate memory" below)
+    "out of memory",  # CUDA's allocator and driver, HIP, XPU, MPS
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUSOLVER_STATUS_ALLOC_FAILED",
+    "DefaultCPUAllocator: can't allocate memory",
+    "DefaultCPUAllocator: not enough memory",
 )
 """In the messages of errors that have no class of their own: cuBLAS, cuDNN and the driver report so, and
 ``accelerate`` 1.15 and Lightning 2.6 miss some of them (measured)."""

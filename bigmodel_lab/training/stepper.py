@@ -200,7 +200,7 @@ class Stepper:
         return torch.split(order, self.config.effective_batch_size)
 
     @contextmanager
-    def _computing(self) -> Iterator[None]:
+    def computing(self) -> Iterator[None]:
         """The run's random numbers, number format and dropout are in force; the person's return afterwards."""
         with (
             self._randomness.in_use(),

@@ -160,7 +160,7 @@ class Trainer(Stepper):
         """
         guard = None if self._recovery is None else Guard(self._log, self.memory, self._recovery)
         self._safe = None if guard is None else SafeSteps(self, guard)
-        with RecordedEnd(self._log, self._readings) as end, self._computing(), torch.enable_grad():
+        with RecordedEnd(self._log, self._readings) as end, self.computing(), torch.enable_grad():
             self._announce()
             if not self.model.training:  # parts that the person froze by .eval() are left so
                 self.model.train()

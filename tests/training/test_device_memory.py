@@ -33,6 +33,7 @@ def test_what_a_cpu_cannot_do_does_no_harm() -> None:
     memory = UnknownMemory()
     memory.reset_peaks()
     memory.empty_cache()
+    memory.clear_workspaces()
     memory.set_fraction(0.5)
     memory.set_expandable(True)
 
@@ -85,6 +86,26 @@ def test_the_capacity_follows_the_cap(gpu: VirtualGpu) -> None:
     memory.set_fraction(0.25)
 
     assert (before, memory.capacity_bytes()) == (gpu.card.usable_bytes(), gpu.card.total_bytes // 4)
+
+
+def test_a_cap_that_others_have_set_counts(gpu: VirtualGpu) -> None:
+    """The card remembers it, not who asks."""
+    gpu.set_memory_fraction(0.25)
+
+    assert VirtualMemory(gpu).capacity_bytes() == gpu.card.total_bytes // 4
+
+
+def test_workspaces_of_a_simulated_card_can_be_given_back(gpu: VirtualGpu) -> None:
+    """As on a card."""
+    memory = VirtualMemory(gpu)
+    with gpu:
+        product = torch.ones(8, 8) @ torch.ones(8, 8)
+        before = memory.in_use().allocated_bytes
+        memory.clear_workspaces()
+        after = memory.in_use().allocated_bytes
+
+    assert product.shape == (8, 8)
+    assert after < before
 
 
 def test_a_simulated_allocator_cannot_change_its_kind(gpu: VirtualGpu) -> None:
@@ -185,6 +206,23 @@ def test_cuda_can_have_what_is_free_and_what_it_holds(cuda: dict[str, Any]) -> N
 
     assert (free, memory.capacity_bytes()) == (72, 50)
     assert cuda["set_per_process_memory_fraction"][0] == 0.5
+
+
+def test_cuda_gives_back_its_workspaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what torch's own tests call."""
+    called: list[int] = []
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: called.append(1), raising=False)
+    CudaMemory("cuda:0").clear_workspaces()
+
+    assert called == [1]
+
+
+def test_a_cuda_that_cannot_give_back_its_workspaces_keeps_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no error."""
+    monkeypatch.delattr(torch._C, "_cuda_clearCublasWorkspaces", raising=False)
+    CudaMemory("cuda:0").clear_workspaces()
+
+    assert not hasattr(torch._C, "_cuda_clearCublasWorkspaces")
 
 
 def test_expandable_segments_are_set_by_the_whole_text(cuda: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,12 @@ MEMORY = [
     RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     RuntimeError("MPS backend out of memory (MPS allocated: 18.02 GB, other allocations: 1.2 GB)"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+    ),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes"
+    ),
 ]
 OTHERS = [
     RuntimeError("mat1 and mat2 shapes cannot be multiplied (4x3 and 2x2)"),

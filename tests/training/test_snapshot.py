@@ -146,7 +146,7 @@ def test_a_rehearsal_leaves_no_trace() -> None:
 def test_windows_see_the_same_steps() -> None:
     """From the same state, on the same samples: the same losses."""
     trainer = trained()
-    with trainer._computing():
+    with trainer.computing():
         first, again = rehearse(trainer, [trainer.config, trainer.config], STEPS)
 
     assert first.losses == again.losses
@@ -156,7 +156,7 @@ def test_windows_see_the_same_steps() -> None:
 def test_the_run_goes_on_as_if_nothing_had_been_rehearsed() -> None:
     """Its next step is the one that would have come."""
     plain, rehearsed = trained(), trained()
-    with rehearsed._computing():
+    with rehearsed.computing():
         rehearse(rehearsed, [replace(rehearsed.config, learning_rate=0.5)], STEPS)
 
     assert next_loss(plain) == next_loss(rehearsed)
@@ -164,7 +164,7 @@ def test_the_run_goes_on_as_if_nothing_had_been_rehearsed() -> None:
 
 def next_loss(trainer: Trainer) -> float:
     """Of the step that comes next."""
-    with trainer._computing():
+    with trainer.computing():
         return float(trainer.make_step(trainer.upcoming(1)[0])[0])
 
 

@@ -1,0 +1,1 @@
+"""Batch finders, one a file: each has ``TITLE`` and ``find(card) -> int``."""
