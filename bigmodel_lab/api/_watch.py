@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -317,7 +318,7 @@ def samples_of(batch: object) -> int | None:
     """Length of the first tensor in a batch; None when there is none."""
     if isinstance(batch, torch.Tensor):
         return batch.shape[0] if batch.ndim else None
-    if isinstance(batch, dict):
+    if isinstance(batch, (dict, UserDict)):  # the second: batches of Transformers' collators
         batch = tuple(batch.values())
     if isinstance(batch, (tuple, list)):
         for part in batch:  # a loop, not next() of a generator: this runs at each step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def shapes_of(batch: Any) -> Any:
     >>> batch[0].shape, batch[0].device.type
     (torch.Size([4, 3]), 'meta')
     """
-    chosen = _largest(batch) if is_loader(batch) else batch
+    chosen = as_tree(_largest(batch) if is_loader(batch) else batch)
     if not _tensors(chosen):
         raise ConfigError(
             text(
@@ -124,5 +125,19 @@ def _largest(batches: Iterable[Any]) -> Any:
     return found
 
 
+def as_tree(batch: Any) -> Any:
+    """The batch as a tree that torch knows: the ``BatchEncoding`` of Transformers' collators is a dict in another dress.
+
+    >>> from collections import UserDict
+    >>> as_tree(UserDict(x=1)), as_tree([2])
+    ({'x': 1}, [2])
+    """
+    return dict(batch) if isinstance(batch, UserDict) else batch
+
+
 def _tensors(batch: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(batch) if isinstance(leaf, Tensor)]
+    leaves = tree_leaves(as_tree(batch))
+    dressed = [
+        tensor for leaf in leaves if isinstance(leaf, UserDict) for tensor in _tensors(leaf)
+    ]  # in a list of batches
+    return [leaf for leaf in leaves if isinstance(leaf, Tensor)] + dressed

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
@@ -57,7 +56,7 @@ class OwnLoop:
         """A step on a batch of this many samples."""
         with self._host():
             batch = self._samples.batch(size)
-        batch = tree_map_only(Tensor, lambda tensor: tensor.to(self._device), batch)
+        batch = self._samples.moved(batch, self._device)
 
         def step() -> None:
             self._optimizer.zero_grad(set_to_none=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections import UserDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -79,8 +80,7 @@ class LoopWatcher:
         if self._size is None and samples:
             self._size = samples
             if self._loader is not None and self._whole is not None:
-                share = self._whole / samples
-                self._loader = replace(self._loader, data_bytes=round(share * _bytes_of(batch)))
+                self._loader = replace(self._loader, data_bytes=_bytes_of(batch) * self._whole // samples or None)
         return self._turns >= _TURNS and (not self._counts_steps or self._updates.count >= _OPTIMIZER_STEPS)
 
     def facts(self) -> LoopFacts:
@@ -195,7 +195,8 @@ def loader_facts(loader: Iterable[Any]) -> LoaderFacts | None:
 
 
 def _bytes_of(batch: object) -> int:
-    return sum(leaf.nbytes for leaf in tree_leaves(batch) if isinstance(leaf, Tensor))
+    tree = dict(batch) if isinstance(batch, UserDict) else batch  # of Transformers' collators
+    return sum(leaf.nbytes for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _length(dataset: object) -> int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sized
+from collections import UserDict
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from bigmodel_lab.errors import ConfigError, EmptyDataError
-from bigmodel_lab.estimate._batch import bytes_of, is_loader, samples_of
+from bigmodel_lab.estimate._batch import as_tree, bytes_of, is_loader, samples_of
 from bigmodel_lab.i18n import text
 
 _LOOKED_AT = 16
@@ -36,7 +37,9 @@ class RealSamples:
             ConfigError: It gives its batches only once, or holds no tensor, or dimension 0 does not count samples.
             EmptyDataError: It gives none.
         """
-        self._batch = _longest(data) if is_loader(data) else data
+        batch = _longest(data) if is_loader(data) else data
+        self._batch = as_tree(batch)
+        self._dressed: Callable[[Any], Any] = type(batch) if isinstance(batch, UserDict) else lambda tree: tree
         self.of_batch = samples_of(self._batch)
         """Samples of the batch that all are made of."""
         self.in_all = _samples_in(data)
@@ -49,7 +52,16 @@ class RealSamples:
             samples: From 1.
         """
         index = torch.arange(samples) % self.of_batch
-        return tree_map_only(Tensor, lambda tensor: _taken(tensor, index), self._batch)
+        return self._dressed(tree_map_only(Tensor, lambda tensor: _taken(tensor, index), self._batch))
+
+    def moved(self, batch: Any, device: torch.device) -> Any:
+        """A batch with its tensors on a device.
+
+        Args:
+            batch: As :meth:`batch` gave it.
+            device: Where to.
+        """
+        return self._dressed(tree_map_only(Tensor, lambda tensor: tensor.to(device), as_tree(batch)))
 
     @property
     def example(self) -> Any:

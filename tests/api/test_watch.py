@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import UserDict
 
 import numpy as np
 import pytest
@@ -189,6 +190,7 @@ def test_what_the_loop_is_like_is_kept():
     ("batch", "samples"),
     [
         (torch.zeros(5, 2), 5),
+        (UserDict(input_ids=torch.zeros(3, 2)), 3),
         ((torch.zeros(3, 1), torch.zeros(3)), 3),
         ({"text": ["a"], "ids": torch.zeros(7, 4)}, 7),
         (["a", "b"], None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections import UserDict
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -222,3 +223,14 @@ def test_an_optimizer_of_another_library_is_left_alone(model: nn.Module) -> None
     assert done[-1]
     assert watcher.facts().gradient_accumulation_steps is None
     watcher.close()
+
+
+def test_batches_of_transformers_have_a_size() -> None:
+    """Its collators give a ``UserDict``."""
+    watcher = LoopWatcher(None, None)
+    watcher.takes(DataLoader(TensorDataset(torch.zeros(40, 6))))
+    watcher.has_turned(UserDict(input_ids=torch.zeros(4, 6)), 4)
+
+    loader = watcher.facts().loader
+    assert loader is not None
+    assert loader.data_bytes == 40 * 6 * 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -164,3 +165,13 @@ def test_a_shuffling_loader_shares_its_generator_with_its_sampler() -> None:
 def test_a_batch_has_no_generator() -> None:
     """Nothing is drawn for it."""
     assert generators_of(torch.ones(3)) == ()
+
+
+def test_a_batch_of_transformers_keeps_its_dress() -> None:
+    """Its collators give a ``UserDict``, whose fields a step may read as attributes."""
+    given = UserDict(input_ids=torch.ones(4, 7), labels=torch.zeros(4))
+    samples = RealSamples([given])
+
+    assert samples.of_batch == 4
+    assert isinstance(samples.batch(6), UserDict)
+    assert samples.batch(6)["input_ids"].shape == (6, 7)
