@@ -37,7 +37,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     return Proposal(
         tip="activation_checkpointing",
         goal="memory",
-        title=text("tip.checkpointing.title", "Activation checkpointing of {count} modules", count=len(names)),
+        title=_title(len(names)),
         why=text(
             "tip.checkpointing.why",
             "{short} The largest activations are those of {names}: they can be computed again when the backward pass needs "
@@ -105,6 +105,12 @@ def _listed(names: Sequence[str]) -> str:
     first = ", ".join(names[:3])
     rest = len(names) - 3
     return text("tip.checkpointing.more", "{first} and {rest} more", first=first, rest=rest) if rest > 0 else first
+
+
+def _title(count: int) -> str:
+    if count == 1:
+        return text("tip.checkpointing.title_one", "Activation checkpointing of one module")
+    return text("tip.checkpointing.title", "Activation checkpointing of {count} modules", count=count)
 
 
 TIP = Tip(propose)
