@@ -48,8 +48,7 @@ class LoopWatcher:
         self._passes = _Passes()
         self._updates = _Updates()
         self._hooks: list[Any] = []
-        if model is not None:
-            self._hooks.append(model.register_forward_hook(self._passes))
+        self._pass_hook = None if model is None else model.register_forward_hook(self._passes)
         inner = unwrapped(optimizer)
         self._counts_steps = isinstance(inner, torch.optim.Optimizer)  # other libraries have classes of their own
         if self._counts_steps:
@@ -97,10 +96,16 @@ class LoopWatcher:
         )
 
     def close(self) -> None:
-        """Take the hooks away. May be called twice."""
+        """Take the hooks away. May be called twice.
+
+        One that was never called stays: it may have been compiled away with the model, and taking it away would have the model
+        compiled once more.
+        """
         for hook in self._hooks:
             hook.remove()
         self._hooks.clear()
+        if self._pass_hook is not None and self._passes.was_called:
+            self._pass_hook.remove()
 
     def _has_stepped(self, optimizer: torch.optim.Optimizer, _args: Any, _settings: Any) -> None:
         self._updates.add(optimizer, self._turns)
@@ -134,6 +139,11 @@ class _Passes:
             self.precision = _precision_of(weight)
         tensors = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
         self.needs_gradients = any(tensor.requires_grad for tensor in tensors)
+
+    @property
+    def was_called(self) -> bool:
+        """The model runs as it is written, not compiled."""
+        return self._left < _FORWARDS
 
     def __reduce__(self) -> tuple[Callable[[], Any], tuple[()]]:
         return _idle_hook, ()

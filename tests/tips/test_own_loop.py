@@ -152,7 +152,9 @@ def test_a_copy_of_the_model_is_not_looked_at(model: nn.Module) -> None:
 def test_hooks_go_when_it_is_over(model: nn.Module) -> None:
     """Model and optimizer are as before."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    LoopWatcher(model, optimizer).close()
+    watcher = LoopWatcher(model, optimizer)
+    model(torch.ones(2, 6))
+    watcher.close()
 
     assert not model._forward_hooks
     assert not optimizer._optimizer_step_post_hooks
@@ -234,3 +236,23 @@ def test_batches_of_transformers_have_a_size() -> None:
     loader = watcher.facts().loader
     assert loader is not None
     assert loader.data_bytes == 40 * 6 * 4
+
+
+def test_a_model_that_is_compiled_meanwhile_is_compiled_once(model: nn.Module) -> None:
+    """Looking neither breaks its graph nor has it compiled again when it is over."""
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, _inputs: object) -> Callable[..., object]:
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watcher = LoopWatcher(model, optimizer)
+    compiled = torch.compile(model, backend=backend)
+    for number in range(8):
+        ordinary(compiled, optimizer, torch.ones(8, 6), number)
+        if watcher.has_turned(torch.ones(8, 6), 8):
+            watcher.close()
+
+    assert len(graphs) == 1
