@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections import UserDict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from bigmodel_lab.estimate._batch import bytes_of
 from bigmodel_lab.tips._facts import LoaderFacts, LoopFacts, Mode
 from bigmodel_lab.tips._model import model_facts
 from bigmodel_lab.training.config import PrecisionName
@@ -79,7 +79,7 @@ class LoopWatcher:
         if self._size is None and samples:
             self._size = samples
             if self._loader is not None and self._whole is not None:
-                self._loader = replace(self._loader, data_bytes=_bytes_of(batch) * self._whole // samples or None)
+                self._loader = replace(self._loader, data_bytes=bytes_of(batch) * self._whole // samples or None)
         return self._turns >= _TURNS and (not self._counts_steps or self._updates.count >= _OPTIMIZER_STEPS)
 
     def facts(self) -> LoopFacts:
@@ -202,11 +202,6 @@ def loader_facts(loader: Iterable[Any]) -> LoaderFacts | None:
         return None
     pins, persistent = (bool(getattr(loader, name, False)) for name in ("pin_memory", "persistent_workers"))
     return LoaderFacts(workers, pins, persistent)
-
-
-def _bytes_of(batch: object) -> int:
-    tree = dict(batch) if isinstance(batch, UserDict) else batch  # of Transformers' collators
-    return sum(leaf.nbytes for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
 
 
 def _length(dataset: object) -> int | None:

@@ -6,8 +6,6 @@ Here nothing is known, so all that a step can change is kept, where a tensor was
 
 from __future__ import annotations
 
-import random
-import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from bigmodel_lab.training.randomness import SharedRandomness
 from bigmodel_lab.training.snapshot import on_host
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
@@ -183,19 +182,15 @@ def _generator(generator: torch.Generator) -> Callable[[], None]:
 
 
 def _random_numbers() -> Callable[[], None]:
-    """Of torch on the CPU and on every card in use, of Python, and of NumPy where it is loaded."""
-    cpu, python = torch.get_rng_state(), random.getstate()
+    """Of torch on the CPU and on every card in use, of Python, and of NumPy."""
+    shared = SharedRandomness("cpu")
+    state = shared.state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None  # type: ignore[no-untyped-call]
-    numpy = sys.modules.get("numpy")
-    of_numpy = None if numpy is None else numpy.random.get_state()
 
     def put_back() -> None:
-        torch.set_rng_state(cpu)
-        random.setstate(python)
+        shared.put(state)
         if cuda is not None:
             torch.cuda.set_rng_state_all(cuda)
-        if numpy is not None:
-            numpy.random.set_state(of_numpy)
 
     return put_back
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from bigmodel_lab.tips._found_batch_size import FoundBatchSize
 
 
 class Broad(nn.Module):
@@ -65,3 +68,12 @@ def picture(model: nn.Module, optimizer: torch.optim.Optimizer | None = None) ->
         plain(torch.get_rng_state()),
         random.getstate(),
     ]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search, and the state of everything on both sides of it."""
+
+    found: FoundBatchSize
+    before: list[Any]
+    after: list[Any]

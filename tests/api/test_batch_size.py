@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,20 +10,11 @@ import torch
 import bigmodel_lab as lab
 from bigmodel_lab.errors import ConfigError, UnitError, UnknownNameError
 from bigmodel_lab.tips._found_batch_size import FoundBatchSize
-from tests.api.broad import Broad, loss, numbers, picture
+from tests.api.broad import Broad, Searched, loss, numbers, picture
 from tests.api.small import numbers as few_numbers
 from tests.api.small import tiny
 
 MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A search, and the state of everything on both sides of it."""
-
-    found: FoundBatchSize
-    before: list[Any]
-    after: list[Any]
 
 
 @pytest.fixture(scope="module")

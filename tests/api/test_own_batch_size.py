@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,20 +14,11 @@ import bigmodel_lab as lab
 from bigmodel_lab.api._own_batch_size import eager
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.tips._found_batch_size import FoundBatchSize
-from tests.api.broad import Broad, loss, masked_loss, numbers, picture
+from tests.api.broad import Broad, Searched, loss, masked_loss, numbers, picture
 from tests.api.small import numbers as few_numbers
 from tests.api.small import tiny
 
 MIB = 2**20
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A search, and the state of everything on both sides of it."""
-
-    found: FoundBatchSize
-    before: list[Any]
-    after: list[Any]
 
 
 def loader(made: torch.Generator) -> DataLoader[tuple[Tensor, ...]]:
