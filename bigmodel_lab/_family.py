@@ -47,11 +47,18 @@ class Family(Generic[Member]):
         """
         if name not in self.names():
             raise UnknownNameError(self.kind, name, self.names())
-        return cast("Member", getattr(import_module(f"{self.package}.{name}"), self.attribute))
+        return self._load(name)
+
+    def members(self) -> dict[str, Member]:
+        """Every member by its name, imported, in alphabetical order; the folder is looked at once."""
+        return {name: self._load(name) for name in self.names()}
 
     def all(self) -> tuple[Member, ...]:
         """Every member, imported, in alphabetical order of the names."""
-        return tuple(self.get(name) for name in self.names())
+        return tuple(self.members().values())
+
+    def _load(self, name: str) -> Member:
+        return cast("Member", getattr(import_module(f"{self.package}.{name}"), self.attribute))
 
     def _folder(self) -> ModuleType:
         return import_module(self.package)

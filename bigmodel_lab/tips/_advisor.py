@@ -23,8 +23,8 @@ def advise(evidence: Evidence, *, without: Iterable[str] = ()) -> tuple[Proposal
     left_out = set(without)
     proposals = [
         proposal
-        for name in TIPS.names()
-        if name not in left_out and (proposal := TIPS.get(name).propose(evidence)) is not None
+        for name, tip in TIPS.members().items()
+        if name not in left_out and (proposal := tip.propose(evidence)) is not None
         if not proposal.change.keys() & evidence.unknown
     ]
     ordered = sorted(proposals, key=lambda one: _place(one, evidence))
