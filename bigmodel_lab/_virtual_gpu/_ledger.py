@@ -105,15 +105,24 @@ class Ledger:
             charge.size = size
             self._give_back(old)
 
-    def borrow(self, asked: Asked) -> None:
-        """Memory that an operation needs only while it runs.
+    def borrow(self, asked: Asked) -> tuple[int, int]:
+        """Memory that an operation needs only while it runs; returns what :meth:`give_back` takes.
 
         Raises:
             torch.OutOfMemoryError: It does not fit.
         """
         with self.lock:
-            address, number = self._serve(asked)
-            if number != NOWHERE:
+            return self._serve(asked)
+
+    def give_back(self, borrowed: tuple[int, int]) -> None:
+        """Borrowed memory is free again.
+
+        Args:
+            borrowed: As :meth:`borrow` returned it.
+        """
+        address, number = borrowed
+        if number != NOWHERE:
+            with self.lock:
                 self.allocator.free(address)
                 self.history.died(number)
 

@@ -19,7 +19,7 @@ from bigmodel_lab._virtual_gpu._optimizers import OptimizerSteps
 from bigmodel_lab._virtual_gpu._rules import MASK_FILLED, MASK_MADE, charged_bytes
 from bigmodel_lab.memory.requests import Category
 from bigmodel_lab.trace.cuda_rules import RULES
-from bigmodel_lab.trace.cuda_rules.base import Call, ExtraMemory, Target
+from bigmodel_lab.trace.cuda_rules.base import Call, Extra, ExtraMemory, Freed, Step, Target
 
 _backward = torch._C._current_graph_task_id  # noqa: SLF001 (the only way to ask whether a backward pass runs; -1: none)
 _RESIZING = frozenset(("aten.resize_", "aten.resize_as_", "aten.set_"))
@@ -192,14 +192,26 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
         self._ledger.charge(storage, on_cpu, asked)
 
     def _beside(self, rule: ExtraMemory, call: Call) -> None:
-        """What a kernel of CUDA needs beside its results."""
-        for extra in rule(call, self._target):
-            asked = Asked(extra.bytes, "temporary", extra.label)
-            if extra.stays_as is None:
-                self._ledger.borrow(asked)
-            elif extra.stays_as not in self._kept:
+        """What a kernel of CUDA needs beside its results, which are charged already."""
+        borrowed: dict[int, tuple[int, int]] = {}
+        steps = tuple(rule(call, self._target))
+        try:
+            for step in steps:
+                self._follow(step, borrowed)
+        finally:
+            for piece in borrowed.values():
+                self._ledger.give_back(piece)
+
+    def _follow(self, step: Step, borrowed: dict[int, tuple[int, int]]) -> None:
+        if isinstance(step, Freed):
+            self._ledger.give_back(borrowed.pop(id(step.extra)))
+        elif isinstance(step, Extra) and step.bytes:
+            asked = Asked(step.bytes, "temporary", step.label)
+            if step.stays_as is None:
+                borrowed[id(step)] = self._ledger.borrow(asked)
+            elif step.stays_as not in self._kept:
                 self._ledger.keep(asked)
-                self._kept.add(extra.stays_as)
+                self._kept.add(step.stays_as)
 
     def _entered(self, phase: str) -> str:
         """The phase that the program is in, marked where it begins; what is loaded belongs to no step."""

@@ -12,10 +12,11 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._accumulation import adds_in_place, usual_holders
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
 from bigmodel_lab.trace.cuda_rules import RULES
-from bigmodel_lab.trace.cuda_rules.base import Call, Extra, ExtraMemory, Target
+from bigmodel_lab.trace.cuda_rules.base import Call, ExtraMemory, Freed, Outputs, Step, Target
 
 _current_node = torch._C._current_autograd_node  # noqa: SLF001
 _DEVICE = torch.ops.prim.device.default
@@ -24,6 +25,8 @@ _READ_BY_THE_HOST = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001
 _NEW_HOST_TENSOR = torch.ops.aten.lift_fresh.default
 _SELDOM_TRUE = frozenset({"aten.isnan", "aten.isinf", "aten.eq", "aten.any", "aten.logical_or", "aten.bitwise_or"})
 """What programs ask before they give up: not a number, infinite (equal to infinity), and any of several."""
+_TAKEN_APART = frozenset({torch.ops.aten._safe_softmax.default})  # noqa: SLF001
+"""Composed of other operations on CUDA, though they have stand-ins of their own."""
 _LOOKS_FOR_OVERFLOW = torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default
 
 
@@ -35,6 +38,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, recorder: Recorder, target: Target) -> None:
+        usual_holders()
         super().__init__(allow_non_fake_inputs=True)
         self._recorder, self._target = recorder, target
         self._path: ModulePath | None = None
@@ -79,9 +83,19 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
                 return self._stand_in_number(args[0])
             node = _current_node()
             self._enter(self._phase_of(node))
+            self._recorder.node = -1 if node is None else node._sequence_nr()  # noqa: SLF001
+            if adds_in_place(func, args, self._recorder.is_older):
+                return args[0]
+            if func in _TAKEN_APART:
+                return self._taken_apart(func, args, kwargs)
             outputs = self._run(func, types, args, kwargs)
             self._record(func, args, kwargs, outputs, node)
             return outputs
+
+    def _taken_apart(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """CUDA has no kernel for it and runs what it is composed of, each with memory of its own."""
+        with self:
+            return func._op_dk(torch._C.DispatchKey.CompositeExplicitAutograd, *args, **kwargs)  # noqa: SLF001
 
     def _run(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """One operation; those that it is made of are its own matter."""
@@ -126,23 +140,29 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if func is _LOOKS_FOR_OVERFLOW:
             self._overflows = [*(flag for flag in self._overflows if flag() is not None), weakref.ref(args[1])]
         module = self._path.current(None if node is None else node._sequence_nr())  # noqa: SLF001
-        for tensor in _tensors(outputs):
-            self._recorder.born(tensor, name, module)
         rules = self._extra.get(name, ())
         call = Call(name, args, kwargs, outputs, is_backward=node is not None) if rules else None
-        for rule in rules:
-            assert call is not None
-            self._add(rule(call, self._target), module)
+        steps = [] if call is None else [step for rule in rules for step in rule(call, self._target)]
+        if not any(isinstance(step, Outputs) for step in steps):
+            steps.insert(0, Outputs())
+        self._follow(steps, outputs, name, module)
 
-    def _add(self, extras: Iterable[Extra], module: str) -> None:
-        """What a kernel borrows is borrowed all at once."""
-        borrowed = []
-        for extra in extras:
-            if extra.stays_as is None:
-                borrowed.append((extra.bytes, extra.label))
-            else:
-                self._recorder.kept(extra.bytes, extra.label, extra.stays_as)
-        self._recorder.borrowed(borrowed, module)
+    def _follow(self, steps: Iterable[Step], outputs: Any, name: str, module: str) -> None:
+        """Writes down what a kernel asks for and frees, in its order; the rest of what it borrowed is freed at its end."""
+        borrowed: dict[int, int] = {}
+        for step in steps:
+            if isinstance(step, Outputs):
+                chosen = outputs if step.numbers is None else [outputs[number] for number in step.numbers]
+                for tensor in _tensors(chosen):
+                    self._recorder.born(tensor, name, module)
+            elif isinstance(step, Freed):
+                self._recorder.given_back(borrowed.pop(id(step.extra)))
+            elif step.stays_as is not None:
+                self._recorder.kept(step.bytes, step.label, step.stays_as)
+            elif step.bytes:
+                borrowed[id(step)] = self._recorder.borrowed(step.bytes, step.label, module)
+        for number in borrowed.values():
+            self._recorder.given_back(number)
 
 
 @cache

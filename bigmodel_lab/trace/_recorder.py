@@ -29,6 +29,9 @@ class Recorder:
         self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._kept: set[str] = set()
         self._ended = False
+        self._nodes: list[int] = []
+        self.node = -1
+        """Number of autograd's node that runs now; -1 in the forward pass."""
 
     def born(self, tensor: Tensor, maker: str, module: str, category: Category = "temporary") -> None:
         """Write down the memory of a tensor, unless it is known, empty, or on the host.
@@ -47,15 +50,23 @@ class Recorder:
         number = self._ask(Allocation(size, category, module, maker, tuple(tensor.shape), _dtype(tensor)))
         self._alive[key] = (number, weakref.ref(storage, partial(self._died, key, number)))
 
-    def borrowed(self, pieces: Iterable[tuple[int, str]], module: str) -> None:
-        """Write down memory that an operation needs only while it runs.
+    def borrowed(self, size: int, label: str, module: str) -> int:
+        """Write down memory that a kernel needs beside its outputs; returns the number to give it back by.
 
         Args:
-            pieces: Bytes and label of each; they are there together.
+            size: Bytes, at least 1.
+            label: Shown as its maker.
             module: Dotted name of the module that the operation ran in.
         """
-        numbers = [self._ask(Allocation(size, "temporary", module, label)) for size, label in pieces if size]
-        self._sequence.extend(~number for number in numbers)
+        return self._ask(Allocation(size, "temporary", module, label))
+
+    def given_back(self, number: int) -> None:
+        """Write down that borrowed memory is free again.
+
+        Args:
+            number: As :meth:`borrowed` returned it.
+        """
+        self._sequence.append(~number)
 
     def kept(self, size: int, label: str, name: str) -> None:
         """Write down memory that is asked for once and never given back.
@@ -95,6 +106,11 @@ class Recorder:
         number = self._number(tensor)
         return "" if number is None else self._allocations[number].maker
 
+    def is_older(self, tensor: Tensor) -> bool:
+        """A followed tensor was made before the node of the backward pass that runs now."""
+        number = self._number(tensor)
+        return number is not None and self._nodes[number] != self.node
+
     def survivors_become(self, before: Category, after: Category) -> None:
         """Every allocation alive now that was taken for one thing is for another."""
         for number, _ in self._alive.values():
@@ -110,6 +126,7 @@ class Recorder:
     def _ask(self, allocation: Allocation) -> int:
         number = len(self._allocations)
         self._allocations.append(allocation)
+        self._nodes.append(self.node)
         self._sequence.append(number)
         return number
 

@@ -64,15 +64,17 @@ def test_nothing_is_written_down_after_the_end(recorder: Recorder) -> None:
     assert trace.sequence == (0,)
 
 
-def test_what_is_borrowed_is_there_together(recorder: Recorder) -> None:
-    """All pieces, then none; a piece of nothing is none."""
-    recorder.borrowed([(8, "a"), (0, "b"), (16, "c")], "module")
+def test_what_is_borrowed_is_there_until_given_back(recorder: Recorder) -> None:
+    """Two pieces at once, freed one after the other."""
+    first, second = recorder.borrowed(8, "a", "module"), recorder.borrowed(16, "b", "module")
+    recorder.given_back(first)
+    recorder.given_back(second)
     trace = recorder.end()
 
     assert trace.sequence == (0, 1, ~0, ~1)
     assert [(a.bytes, a.maker, a.dtype, a.module) for a in trace.allocations] == [
         (8, "a", "", "module"),
-        (16, "c", "", "module"),
+        (16, "b", "", "module"),
     ]
 
 

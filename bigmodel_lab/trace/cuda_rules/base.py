@@ -24,6 +24,8 @@ class Target:
     """What cuBLAS gets for each thread that multiplies matrices; 0 where torch leaves it to cuBLAS."""
     cublaslt_workspace_bytes: int = 0
     """What cuBLASLt gets besides, for each thread that adds a bias in the same kernel; 0 where it shares cuBLAS's."""
+    multiprocessors: int = 108
+    """Streaming multiprocessors of the card; kernels that divide their work among them size their buffers by it."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,27 @@ class Extra:
     """Shown as its maker, e.g. ``"cuBLAS workspace"``."""
     stays_as: str | None = None
     """None: given back when the operation ends. A name: kept for ever, made once for each name."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The place, among a rule's steps, where the kernel asks for its outputs; before all others where no rule says."""
+
+    numbers: tuple[int, ...] | None = None
+    """Positions of the outputs that are asked for here, in this order; None is all of them. An output that is named
+    nowhere is not on the card."""
+
+
+@dataclass(frozen=True)
+class Freed:
+    """A kernel gives memory back before it ends."""
+
+    extra: Extra
+    """As the same rule asked for it."""
+
+
+Step: TypeAlias = Extra | Outputs | Freed
+"""What a kernel does with memory, one after the other. What it asked for and did not free is freed when it ends."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +79,8 @@ class Call:
 
 Replacement: TypeAlias = Callable[[Target, Callable[..., Any], tuple[Any, ...], dict[str, Any]], Any]
 """(target, function, arguments, keywords) → result: what to run instead of a function of torch."""
-ExtraMemory: TypeAlias = Callable[[Call, Target], Iterable[Extra]]
-"""(operation, target) → what its kernel asks for beside its outputs."""
+ExtraMemory: TypeAlias = Callable[[Call, Target], Iterable[Step]]
+"""(operation, target) → what its kernel asks for beside its outputs, in the order in which it does."""
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from bigmodel_lab.i18n import Text
-from bigmodel_lab.trace.cuda_rules.base import Replacement, Rule, Target
+from bigmodel_lab.trace.cuda_rules.base import Call, Outputs, Replacement, Rule, Step, Target
 
 
 def _functions() -> Mapping[Callable[..., Any], Replacement]:
@@ -24,6 +24,10 @@ def _dropout(_target: Target, function: Callable[..., Any], args: tuple[Any, ...
     return function(x, p, train)
 
 
+def _mask_first(_call: Call, _target: Target) -> Iterable[Step]:
+    yield Outputs((1, 0))
+
+
 def _arguments(input: Tensor, p: float, train: bool) -> tuple[Tensor, float, bool]:  # noqa: A002
     """The names that torch gives the arguments."""
     return input, p, train
@@ -34,4 +38,5 @@ RULE = Rule(
     meaning=Text("rule.dropout_mask", "Dropout keeps its mask as one byte an element."),
     source="pytorch aten/src/ATen/native/Dropout.cpp, is_fused_kernel_acceptable; native_dropout in derivatives.yaml",
     functions=_functions,
+    operations={"aten.native_dropout": _mask_first},
 )

@@ -6,7 +6,7 @@ formula. A kernel drops out by number format, card, mask and size of the heads.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -16,12 +16,18 @@ from torch.nn import functional as F
 
 from bigmodel_lab.i18n import Text
 from bigmodel_lab.trace._autocast import in_autocast_dtype, without_autocast
-from bigmodel_lab.trace.cuda_rules.base import Call, Extra, Replacement, Rule, Target
+from bigmodel_lab.trace.cuda_rules._attention_buffers import (
+    SIXTEEN_BIT,
+    efficient_backward,
+    efficient_forward,
+    flash_backward,
+    flash_forward,
+)
+from bigmodel_lab.trace.cuda_rules.base import Replacement, Rule, Target
 
-_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
-_FLASH_HEAD, _FLASH_BLOCK, _FLASH_HEAD_STEP = 256, 128, 32
-_MASK_STEP = 16
-"""Masks are padded to this many columns."""
+_FLASH_HEAD = 256
+_MASK_STEP = 8
+"""Rows of a mask begin at a multiple of this many elements (``preprocess_mask``)."""
 
 
 def backend(
@@ -57,7 +63,7 @@ def _flash_can(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, t
     return (
         mask is None
         and target.capability >= (8, 0)
-        and query.dtype in _SIXTEEN_BIT
+        and query.dtype in SIXTEEN_BIT
         and same_head
         and head <= _FLASH_HEAD
         and square
@@ -75,7 +81,7 @@ def _efficient_can(query: Tensor, key: Tensor, value: Tensor, target: Target) ->
 
 def _alignment(dtype: torch.dtype, target: Target) -> int:
     """Elements by which heads have to divide, as CUTLASS needs them."""
-    bits = 16 if dtype in _SIXTEEN_BIT else 32
+    bits = 16 if dtype in SIXTEEN_BIT else 32
     if target.capability >= (8, 0):
         return max(4, 128 // bits)
     return 128 // bits if target.capability >= (7, 0) and bits == 16 else 1
@@ -135,51 +141,46 @@ def _efficient(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, c
 
 
 def _padded(mask: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:
-    """The mask as numbers of the query's format, in rows that the kernel can read, seen from every head."""
+    """The mask as numbers, in rows that the kernel can read, seen from every head."""
     if mask is None:
         return None
-    if mask.dtype == torch.bool:
-        mask = torch.zeros_like(mask, dtype=query.dtype).masked_fill_(mask.logical_not(), float("-inf"))
+    mask = _as_numbers(mask, query.dtype)
+    aligned = mask.stride(-1) == 1 and all(stride % _MASK_STEP == 0 for stride in mask.stride()[:-1])
     columns = mask.shape[-1]
-    if missing := -columns % _MASK_STEP:
-        mask = F.pad(mask, (0, missing))[..., :columns]
+    if not aligned:
+        mask = F.pad(mask, (0, -columns % _MASK_STEP))[..., :columns]
     return mask.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])
 
 
+def _as_numbers(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """0 where a pair is allowed, else minus infinity (``convert_boolean_attn_mask``)."""
+    if mask.dtype != torch.bool:
+        return mask
+    allowed, forbidden = (torch.full((), value, dtype=dtype, device=mask.device) for value in (0.0, float("-inf")))
+    return torch.where(mask, allowed, forbidden)
+
+
 def _textbook(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, call: _Arguments) -> Tensor:
-    """softmax(QKᵀ/√d)·V with every pair written out."""
-    out: Tensor = torch.ops.aten._scaled_dot_product_attention_math(  # noqa: SLF001
-        query, key, value, mask, call.dropout_p, call.is_causal, scale=call.scale, enable_gqa=call.enable_gqa
-    )[0]
-    return out
-
-
-def _flash_backward(call: Call, _target: Target) -> Iterable[Extra]:
-    """Gradients of the queries are summed in 32 bits, over rows padded to whole blocks.
-
-    Keys and values that several heads share get a gradient of every head, before these are added up.
-    """
-    query, key = call.args[1], call.args[2]
-    batch, heads, rows, size = query.shape
-    padded_rows, padded_size = _up(rows, _FLASH_BLOCK), _up(size, _FLASH_HEAD_STEP)
-    yield Extra(4 * batch * heads * padded_rows, "flash attention: row sums")
-    yield Extra(4 * batch * heads * padded_rows * padded_size, "flash attention: gradient sums")
-    if key.shape[1] != heads:
-        each = batch * heads * key.shape[2] * size * key.element_size()
-        yield Extra(2 * each, "flash attention: gradients of shared keys and values")
-
-
-def _efficient_backward(call: Call, _target: Target) -> Iterable[Extra]:
-    """Row sums in 32 bits, and in 16-bit formats sums of the queries' gradients in 32 bits."""
-    query = call.args[1]
-    batch, heads, rows, size = query.shape
-    yield Extra(4 * batch * heads * rows, "efficient attention: row sums")
-    if query.dtype in _SIXTEEN_BIT:
-        yield Extra(4 * batch * heads * rows * size, "efficient attention: gradient sums")
-
-
-def _up(count: int, step: int) -> int:
-    return -(-count // step) * step
+    """softmax(QKᵀ/√d)·V with every pair written out, 16-bit formats in 32 bits (``_scaled_dot_product_attention_math``)."""
+    dtype = query.dtype
+    mask = None if mask is None else _as_numbers(mask, dtype)
+    if dtype in SIXTEEN_BIT and not torch.backends.cuda.fp16_bf16_reduction_math_sdp_allowed():  # type: ignore[no-untyped-call]
+        query, key, value = query.float(), key.float(), value.float()
+    share = (call.scale or query.shape[-1] ** -0.5) ** 0.5
+    scaled = query * share  # beside the query, which the kernel's caller holds
+    if call.is_causal:
+        rows, columns = query.shape[-2], key.shape[-2]
+        mask = _as_numbers(torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril(), query.dtype)
+    if call.enable_gqa and query.shape[-3] != key.shape[-3]:
+        key, value = (t.repeat_interleave(query.shape[-3] // t.shape[-3], -3) for t in (key, value))
+    weights = torch.matmul(scaled, key.transpose(-2, -1) * share)
+    if mask is not None:
+        weights.add_(mask)
+    weights = torch._safe_softmax(weights, -1)  # noqa: SLF001
+    if call.dropout_p > 0:
+        weights = torch.native_dropout(weights, call.dropout_p, True)[0]
+    _kept = weights.to(dtype)  # the kernel's second result, alive while the first is computed
+    return torch.matmul(weights, value).to(dtype)
 
 
 def _functions() -> Mapping[Callable[..., Any], Replacement]:
@@ -190,12 +191,14 @@ RULE = Rule(
     name="fused_attention",
     meaning=Text("rule.fused_attention", "Attention runs in a fused kernel that keeps no matrix of all pairs."),
     source=(
-        "pytorch aten/src/ATen/native/transformers/cuda/sdp_utils.cpp (choice of the kernel), "
-        "flash_attn/flash_api.cpp, mha_bwd (softmax_d, dq_accum), attention_backward.cu"
+        "pytorch aten/src/ATen/native/transformers/cuda/sdp_utils.cpp (choice of the kernel), attention.cpp (masks, the "
+        "textbook formula); buffers as in _attention_buffers.py"
     ),
     functions=_functions,
     operations={
-        "aten._scaled_dot_product_flash_attention_backward": _flash_backward,
-        "aten._scaled_dot_product_efficient_attention_backward": _efficient_backward,
+        "aten._scaled_dot_product_flash_attention": flash_forward,
+        "aten._scaled_dot_product_flash_attention_backward": flash_backward,
+        "aten._scaled_dot_product_efficient_attention": efficient_forward,
+        "aten._scaled_dot_product_efficient_attention_backward": efficient_backward,
     },
 )

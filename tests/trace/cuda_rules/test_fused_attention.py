@@ -178,22 +178,11 @@ def test_dropout_in_attention_keeps_no_mask(dtype: torch.dtype) -> None:
 
 
 def test_the_backward_pass_of_flash_sums_in_32_bits() -> None:
-    """A number a row, and queries' gradients in fp32, rows in blocks of 128, heads in steps of 32; both at once."""
+    """A number per row, and queries' gradients in fp32, rows in blocks of 128, heads in steps of 32; both at once."""
     trace = attended(torch.bfloat16)
-    extras = [(a.maker, a.bytes) for a in trace.allocations if a.maker.startswith("flash attention")]
+    extras = [(a.maker, a.bytes) for a in trace.allocations if a.maker.endswith(("row sums", "gradient sums"))]
 
     assert extras == [("flash attention: row sums", 4 * ROWS), ("flash attention: gradient sums", 4 * ROWS * SIZE)] * 2
-
-
-def test_the_backward_pass_of_the_efficient_kernel() -> None:
-    """In fp32 a number a row; in 16 bits the queries' gradients in fp32 besides."""
-    wide = {a.maker for a in attended(torch.float32).allocations if a.maker.startswith("efficient attention")}
-    narrow = {
-        a.maker: a.bytes for a in attended(torch.float16, target=TURING).allocations if a.maker.startswith("efficient")
-    }
-
-    assert wide == {"efficient attention: row sums"}
-    assert narrow["efficient attention: gradient sums"] == 4 * ROWS * SIZE
 
 
 def test_odd_heads_are_padded_for_flash() -> None:
@@ -223,11 +212,11 @@ def shared_heads(dtype: torch.dtype) -> RequestTrace:
 def test_shared_keys_are_not_repeated_by_flash() -> None:
     """Only their gradients are, in the backward pass: of keys and of values, for every head of the queries."""
     trace = shared_heads(torch.bfloat16)
-    label = "flash attention: gradients of shared keys and values"
+    label = "flash attention: gradients of shared"
 
     assert "aten._scaled_dot_product_flash_attention" in makers(trace)
     assert "aten.repeat_interleave" not in makers(trace)
-    assert [a.bytes for a in trace.allocations if a.maker == label] == [2 * 2 * 4 * 16 * 8 * 2]
+    assert [a.bytes for a in trace.allocations if a.maker.startswith(label)] == [2 * 4 * 16 * 8 * 2] * 2
 
 
 def test_shared_keys_in_32_bits_are_the_textbook() -> None:
