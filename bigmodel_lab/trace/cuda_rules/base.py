@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from bigmodel_lab.i18n import Text
+from bigmodel_lab.memory.cards import Card, cublas_workspace_bytes, cublaslt_workspace_bytes
+
+_THREADS = {(7, 5): 1024, (8, 6): 1536, (8, 7): 1536, (8, 9): 1536, (11, 0): 1536, (12, 0): 1536, (12, 1): 1536}
+_THREADS_OTHERWISE = 2048
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,31 @@ class Target:
     """What cuBLAS gets for each thread that multiplies matrices; 0 where torch leaves it to cuBLAS."""
     cublaslt_workspace_bytes: int = 0
     """What cuBLASLt gets besides, for each thread that adds a bias in the same kernel; 0 where it shares cuBLAS's."""
+    multiprocessors: int = 108
+    """How many the card has, by which kernels divide their work; an A100's where nobody knows."""
+
+    @property
+    def threads_per_multiprocessor(self) -> int:
+        """Most that one of them holds, by the compute capability.
+
+        Table "Technical Specifications per Compute Capability" of NVIDIA's CUDA programming guide.
+        """
+        return _THREADS.get(self.capability, _THREADS_OTHERWISE)
+
+    @classmethod
+    def of(cls, card: Card) -> Target:
+        """What of a card decides how much its kernels ask for.
+
+        Args:
+            card: Any, a made-up one too.
+
+        >>> from bigmodel_lab.memory.cards import card
+        >>> Target.of(card("H200")).multiprocessors
+        132
+        """
+        capability = card.capability
+        workspaces = cublas_workspace_bytes(capability), cublaslt_workspace_bytes(capability)
+        return cls(capability, *workspaces, multiprocessors=card.multiprocessors)
 
 
 @dataclass(frozen=True)
