@@ -12,6 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._in_place import is_in_place
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
 from bigmodel_lab.trace.cuda_rules import RULES
@@ -133,6 +134,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         for rule in rules:
             assert call is not None
             self._add(rule(call, self._target), module)
+        if args and isinstance(outputs, Tensor) and is_in_place(name, node, inside=self._path.is_inside):
+            self._recorder.may_continue(outputs, args[0])
 
     def _add(self, extras: Iterable[Extra], module: str) -> None:
         """What a kernel borrows is borrowed all at once."""

@@ -88,7 +88,10 @@ def walk(
     order = _in_order(shape, outputs, inputs)
     joined = _joined([(shape[dim], outputs[dim], inputs[dim]) for dim in order])
     return Walk(
-        *(tuple(column) for column in zip(*joined, strict=True)) if joined else ((), (), ()), offset * input_bytes
+        tuple(size for size, _, _ in joined),
+        tuple(output for _, output, _ in joined),
+        tuple(input_ for _, _, input_ in joined),
+        offset * input_bytes,
     )
 
 
