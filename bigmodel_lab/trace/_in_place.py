@@ -22,6 +22,8 @@ _FORMULAS = frozenset(
     f"aten.{name}"
     for name in ("scatter", "scatter_add", "index_put", "index_add", "index_fill", "put", "masked_scatter")
 )
+_OF_NODES = {"BinaryCrossEntropyWithLogitsBackward": ("aten.sub", "aten.mul")}
+"""Formulas that work in place with operations that elsewhere do not."""
 _SUM = "aten.add"
 _ENGINE = "_engine_run_backward"
 _SUMMING = ("VarMeanBackward", "StdMeanBackward", "CumprodBackward", "ProdBackward", "CdistBackward", "RenormBackward")
@@ -40,7 +42,8 @@ def is_in_place(name: str, node: Any, *, inside: bool) -> bool:
         return False
     if name == _SUM:
         return not node.name().startswith(_SUMMING) and _asked_by_engine()
-    return name in _FORMULAS
+    own = next((names for start, names in _OF_NODES.items() if node.name().startswith(start)), ())
+    return name in _FORMULAS or name in own
 
 
 def _asked_by_engine() -> bool:

@@ -44,6 +44,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         self._in_optimizer = False
         self._is_inside = False
         self._extra = _extra_memory()
+        self._sized = {name: sizes for rule in RULES.all() for name, sizes in rule.outputs.items()}
         self._overflows: list[weakref.ref[Tensor]] = []
 
     @classmethod
@@ -127,12 +128,12 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if func is _LOOKS_FOR_OVERFLOW:
             self._overflows = [*(flag for flag in self._overflows if flag() is not None), weakref.ref(args[1])]
         module = self._path.current(None if node is None else node._sequence_nr())  # noqa: SLF001
-        for tensor in _tensors(outputs):
-            self._recorder.born(tensor, name, module)
-        rules = self._extra.get(name, ())
-        call = Call(name, args, kwargs, outputs, is_backward=node is not None) if rules else None
+        rules, sized = self._extra.get(name, ()), self._sized.get(name)
+        call = Call(name, args, kwargs, outputs, is_backward=node is not None)
+        sizes = sized(call, self._target) if sized else {}
+        for number, tensor in enumerate(_tensors(outputs)):
+            self._recorder.born(tensor, name, module, size=sizes.get(number))
         for rule in rules:
-            assert call is not None
             self._add(rule(call, self._target), module)
         if args and isinstance(outputs, Tensor) and is_in_place(name, node, inside=self._path.is_inside):
             self._recorder.may_continue(outputs, args[0])

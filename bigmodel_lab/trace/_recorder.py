@@ -33,7 +33,9 @@ class Recorder:
         self._open: dict[int, tuple[int, int, tuple[int, int]]] = {}
         self._ended = False
 
-    def born(self, tensor: Tensor, maker: str, module: str, category: Category = "temporary") -> None:
+    def born(
+        self, tensor: Tensor, maker: str, module: str, category: Category = "temporary", size: int | None = None
+    ) -> None:
         """Write down the memory of a tensor, unless it is known, empty, or on the host.
 
         Args:
@@ -41,10 +43,11 @@ class Recorder:
             maker: Operation that made it.
             module: Dotted name of the module that it was made in.
             category: What it is for, as far as one can tell now.
+            size: Bytes that CUDA asks for; None are those of the storage.
         """
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001 (the only name that a storage has)
-        size = storage.nbytes()
+        size = storage.nbytes() if size is None else size
         if key in self._alive or not size or _is_on_the_host(tensor):
             return
         number = self._ask(Allocation(size, category, module, maker, tuple(tensor.shape), _dtype(tensor)))

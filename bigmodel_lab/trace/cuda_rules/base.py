@@ -87,6 +87,8 @@ Replacement: TypeAlias = Callable[[Target, Callable[..., Any], tuple[Any, ...], 
 """(target, function, arguments, keywords) → result: what to run instead of a function of torch."""
 ExtraMemory: TypeAlias = Callable[[Call, Target], Iterable[Extra]]
 """(operation, target) → what its kernel asks for beside its outputs."""
+OutputBytes: TypeAlias = Callable[[Call, Target], Mapping[int, int]]
+"""(operation, target) → bytes that CUDA asks for in the place of an output's own, by the output's number; 0 is none."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ class Rule:
     """One correction of a trace.
 
     A rule corrects functions above autograd (``functions``), so that autograd keeps what it keeps
-    on CUDA, adds memory to operations below it (``operations``), or corrects what is neither (``around``).
+    on CUDA, adds memory to operations below it (``operations``), says where an output takes other memory than its shape
+    tells (``outputs``), or corrects what is neither (``around``).
     """
 
     name: str
@@ -109,5 +112,7 @@ class Rule:
     """Gives the functions of torch that it replaces; None for none. Called once torch is there."""
     operations: Mapping[str, ExtraMemory] = field(default_factory=dict)
     """By the name of the operation, without overload."""
+    outputs: Mapping[str, OutputBytes] = field(default_factory=dict)
+    """By the name of the operation, without overload; one rule for each."""
     around: Callable[[], AbstractContextManager[object]] | None = None
     """Gives what surrounds the traced program, in its thread; None for nothing."""

@@ -118,6 +118,13 @@ def _counted(call: Call, target: Target) -> Iterable[Extra]:
     yield from reduction(x, _dims(call, 1), adding(torch.int64), target)
 
 
+def _bias(call: Call, target: Target) -> Iterable[Extra]:
+    """The gradient of a convolution's bias is a sum over all that is not a channel."""
+    gradient, wanted = call.args[0], call.args[-1]
+    if wanted[2]:
+        yield from sum_buffers(gradient, [dim for dim in range(gradient.dim()) if dim != 1], target)
+
+
 def _dims(call: Call, place: int) -> Sequence[int]:
     """Argument ``dim`` of an operation; empty where it means all."""
     given = call.kwargs.get("dim", call.args[place] if len(call.args) > place else None)
@@ -148,5 +155,6 @@ RULE = Rule(
         **_all_of("any all", _truth),
         "aten.aminmax": _both_ends,
         "aten.count_nonzero": _counted,
+        "aten.convolution_backward": _bias,
     },
 )
