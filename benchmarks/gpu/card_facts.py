@@ -41,7 +41,8 @@ class CardFacts:
     @property
     def card(self) -> Card:
         """For estimates."""
-        return Card(self.name, self.total_bytes, self.capability, self.context_bytes, "measured here", "measured here")
+        known = (self.name, self.total_bytes, self.capability, self.context_bytes)
+        return Card(*known, "measured here", "measured here", multiprocessors=self.multiprocessors)
 
     def __str__(self) -> str:
         return (

@@ -22,7 +22,7 @@ from bigmodel_lab._virtual_gpu._wording import out_of_memory
 from bigmodel_lab.errors import ConfigError, OutOfDeviceMemory
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.allocator import CachingAllocator, Driver
-from bigmodel_lab.memory.cards import Card, card, cublas_workspace_bytes
+from bigmodel_lab.memory.cards import Card, card
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.memory.segments import Segment
 from bigmodel_lab.memory.settings import AllocatorSettings
@@ -105,8 +105,7 @@ class VirtualGpu:
         self._ledger = Ledger(self._allocator, self._refuse)
         self._modules = ModulePath()
         self._optimizers = OptimizerSteps(self._ledger)
-        capability = self.card.capability
-        target = Target(capability, cublas_workspace_bytes(capability))
+        target = Target.of(self.card)
         self._operations = Operations(self._ledger, target, self._modules, self._optimizers)
         self._models: WeakSet[nn.Module] = WeakSet()
         self._share = self._allocator.settings.per_process_memory_fraction

@@ -14,7 +14,7 @@ from bigmodel_lab.estimate._estimate import MemoryEstimate, estimate_of
 from bigmodel_lab.estimate._models import on_meta
 from bigmodel_lab.estimate._plan import Plan
 from bigmodel_lab.estimate._source import ModelSource
-from bigmodel_lab.memory.cards import Card, cublas_workspace_bytes, cublaslt_workspace_bytes
+from bigmodel_lab.memory.cards import Card
 from bigmodel_lab.memory.settings import AllocatorSettings
 from bigmodel_lab.trace import Target
 from bigmodel_lab.training import TrainConfig
@@ -33,8 +33,7 @@ def estimate_run(trainer: Stepper, card: Card) -> MemoryEstimate:
     Raises:
         TraceError: The step cannot be followed without data.
     """
-    capability = card.capability
-    target = Target(capability, cublas_workspace_bytes(capability), cublaslt_workspace_bytes(capability))
+    target = Target.of(card)
     source = ModelSource(trainer.name, partial(on_meta, trainer.model))
     plan = Plan(
         source,

@@ -18,7 +18,7 @@ from bigmodel_lab.estimate._small_states import STATES, states_only
 from bigmodel_lab.estimate._source import ModelSource
 from bigmodel_lab.estimate._training_arguments import read_training_arguments
 from bigmodel_lab.i18n import text
-from bigmodel_lab.memory.cards import Card, card, cublas_workspace_bytes, cublaslt_workspace_bytes
+from bigmodel_lab.memory.cards import Card, card
 from bigmodel_lab.memory.settings import AllocatorSettings
 from bigmodel_lab.trace import Target
 from bigmodel_lab.training.objectives import Objective
@@ -171,8 +171,7 @@ def _example(source: ModelSource, micro_batch_size: int | None) -> Any:
 
 
 def _target(chosen: Card | None) -> Target:
-    capability = Target().capability if chosen is None else chosen.capability
-    return Target(capability, cublas_workspace_bytes(capability), cublaslt_workspace_bytes(capability))
+    return Target() if chosen is None else Target.of(chosen)
 
 
 def _at_least_1(name: str, value: int) -> int:

@@ -49,6 +49,11 @@ class Card:
     """The same for the context."""
     aliases: tuple[str, ...] = ()
     """Further names."""
+    multiprocessors: int = 108
+    """How many it has: kernels divide their work among them, and their buffers grow with it; an A100's where nobody knows.
+
+    NVIDIA's data sheets and architecture papers give them, as cores divided by the cores of one.
+    """
 
     def usable_bytes(self, others: int = 0) -> int:
         """What this process can have for tensors, from 0.
@@ -189,6 +194,7 @@ def _read() -> Mapping[str, Card]:
             entry["source"],
             contexts[entry["context"]]["source"],
             tuple(entry["aliases"]),
+            entry["multiprocessors"],
         )
         for entry in data["cards"]
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from bigmodel_lab.i18n import text
-from bigmodel_lab.trace._accumulation import adds_in_place, usual_holders
+from bigmodel_lab.trace._in_place import is_in_place
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
 from bigmodel_lab.trace.cuda_rules import RULES
@@ -38,7 +38,6 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
     """
 
     def __init__(self, recorder: Recorder, target: Target) -> None:
-        usual_holders()
         super().__init__(allow_non_fake_inputs=True)
         self._recorder, self._target = recorder, target
         self._path: ModulePath | None = None
@@ -47,6 +46,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         self._in_optimizer = False
         self._is_inside = False
         self._extra = _extra_memory()
+        self._sized = {name: sizes for rule in RULES.all() for name, sizes in rule.outputs.items()}
         self._overflows: list[weakref.ref[Tensor]] = []
 
     @classmethod
@@ -83,9 +83,6 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
                 return self._stand_in_number(args[0])
             node = _current_node()
             self._enter(self._phase_of(node))
-            self._recorder.node = -1 if node is None else node._sequence_nr()  # noqa: SLF001
-            if adds_in_place(func, args, self._recorder.is_older):
-                return args[0]
             if func in _TAKEN_APART:
                 return self._taken_apart(func, args, kwargs)
             outputs = self._run(func, types, args, kwargs)
@@ -140,21 +137,24 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if func is _LOOKS_FOR_OVERFLOW:
             self._overflows = [*(flag for flag in self._overflows if flag() is not None), weakref.ref(args[1])]
         module = self._path.current(None if node is None else node._sequence_nr())  # noqa: SLF001
-        rules = self._extra.get(name, ())
-        call = Call(name, args, kwargs, outputs, is_backward=node is not None) if rules else None
-        steps = [] if call is None else [step for rule in rules for step in rule(call, self._target)]
+        rules, sized = self._extra.get(name, ()), self._sized.get(name)
+        call = Call(name, args, kwargs, outputs, is_backward=node is not None)
+        sizes = sized(call, self._target) if sized else {}
+        steps = [step for rule in rules for step in rule(call, self._target)]
         if not any(isinstance(step, Outputs) for step in steps):
             steps.insert(0, Outputs())
-        self._follow(steps, outputs, name, module)
+        self._follow(steps, call, module, sizes)
+        if args and isinstance(outputs, Tensor) and is_in_place(name, node, inside=self._path.is_inside):
+            self._recorder.may_continue(outputs, args[0])
 
-    def _follow(self, steps: Iterable[Step], outputs: Any, name: str, module: str) -> None:
+    def _follow(self, steps: Iterable[Step], call: Call, module: str, sizes: Mapping[int, int]) -> None:
         """Writes down what a kernel asks for and frees, in its order; the rest of what it borrowed is freed at its end."""
+        made = list(_tensors(call.outputs))
         borrowed: dict[int, int] = {}
         for step in steps:
             if isinstance(step, Outputs):
-                chosen = outputs if step.numbers is None else [outputs[number] for number in step.numbers]
-                for tensor in _tensors(chosen):
-                    self._recorder.born(tensor, name, module)
+                for number in range(len(made)) if step.numbers is None else step.numbers:
+                    self._recorder.born(made[number], call.name, module, size=sizes.get(number))
             elif isinstance(step, Freed):
                 self._recorder.given_back(borrowed.pop(id(step.extra)))
             elif step.stays_as is not None:

@@ -12,6 +12,7 @@ from torch import Tensor, UntypedStorage
 from torch._subclasses.fake_tensor import FakeTensor
 
 from bigmodel_lab.memory.requests import Allocation, Category, Mark, RequestTrace
+from bigmodel_lab.trace._in_place import Joint, joined, moment
 
 
 class Recorder:
@@ -28,12 +29,13 @@ class Recorder:
         self._notes: dict[str, None] = {}
         self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._kept: set[str] = set()
+        self._joints: list[Joint] = []
+        self._open: dict[int, tuple[int, int, tuple[int, int]]] = {}
         self._ended = False
-        self._nodes: list[int] = []
-        self.node = -1
-        """Number of autograd's node that runs now; -1 in the forward pass."""
 
-    def born(self, tensor: Tensor, maker: str, module: str, category: Category = "temporary") -> None:
+    def born(
+        self, tensor: Tensor, maker: str, module: str, category: Category = "temporary", size: int | None = None
+    ) -> None:
         """Write down the memory of a tensor, unless it is known, empty, or on the host.
 
         Args:
@@ -41,10 +43,11 @@ class Recorder:
             maker: Operation that made it.
             module: Dotted name of the module that it was made in.
             category: What it is for, as far as one can tell now.
+            size: Bytes that CUDA asks for; None are those of the storage.
         """
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001 (the only name that a storage has)
-        size = storage.nbytes()
+        size = storage.nbytes() if size is None else size
         if key in self._alive or not size or _is_on_the_host(tensor):
             return
         number = self._ask(Allocation(size, category, module, maker, tuple(tensor.shape), _dtype(tensor)))
@@ -80,6 +83,17 @@ class Recorder:
             self._kept.add(name)
             self._ask(Allocation(size, "temporary", "", label))
 
+    def may_continue(self, result: Tensor, operand: Tensor) -> None:
+        """The result was made in the operand's memory, if it turns out that the operand dies before anything else happens.
+
+        Args:
+            result: Of the operation that has just asked for its memory.
+            operand: Its first operand.
+        """
+        before, after = self._number(operand), self._number(result)
+        if before is not None and after is not None and before != after:
+            self._open[before] = (after, self._last_asked, moment())
+
     def mark(self, phase: str, step: int) -> None:
         """From here on the program is in this phase."""
         self._marks.append(Mark(len(self._sequence), phase, step))
@@ -106,11 +120,6 @@ class Recorder:
         number = self._number(tensor)
         return "" if number is None else self._allocations[number].maker
 
-    def is_older(self, tensor: Tensor) -> bool:
-        """A followed tensor was made before the node of the backward pass that runs now."""
-        number = self._number(tensor)
-        return number is not None and self._nodes[number] != self.node
-
     def survivors_become(self, before: Category, after: Category) -> None:
         """Every allocation alive now that was taken for one thing is for another."""
         for number, _ in self._alive.values():
@@ -121,19 +130,28 @@ class Recorder:
         """What was recorded; what dies later is not written down any more."""
         self._ended = True
         sequence = _in_order(self._sequence, {mark.position for mark in self._marks})
-        return RequestTrace(tuple(self._allocations), sequence, tuple(self._marks), tuple(self._notes))
+        return RequestTrace(*joined(self._allocations, sequence, self._marks, self._joints), tuple(self._notes))
 
     def _ask(self, allocation: Allocation) -> int:
         number = len(self._allocations)
         self._allocations.append(allocation)
-        self._nodes.append(self.node)
         self._sequence.append(number)
         return number
 
     def _died(self, key: int, number: int, _storage: weakref.ref[UntypedStorage]) -> None:
         del self._alive[key]
-        if not self._ended:
-            self._sequence.append(~number)
+        if self._ended:
+            return
+        result, asked, then = self._open.pop(number, (number, -1, (-1, 0)))
+        is_same_size = self._allocations[number].bytes == self._allocations[result].bytes
+        if result != number and asked == self._last_asked and then == moment() and is_same_size:
+            self._joints.append((number, result))
+        self._sequence.append(~number)
+
+    @property
+    def _last_asked(self) -> int:
+        """Number of the newest allocation."""
+        return len(self._allocations) - 1
 
     def _number(self, tensor: Tensor) -> int | None:
         """Of the allocation that holds a tensor; None where it is not followed."""

@@ -34,7 +34,7 @@ def flash_forward(call: Call, target: Target) -> Iterable[Step]:
     if splits > 1:
         yield Extra(4 * splits * batch * heads * rows, "flash attention: sums of splits")
         yield Extra(4 * splits * batch * heads * rows * _flash_size(size), "flash attention: results of splits")
-    yield Outputs((6, 7))
+    yield Outputs((2, 3))
     if dropout:
         yield Extra(16, "flash attention: counter of dropout")
 

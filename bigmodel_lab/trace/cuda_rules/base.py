@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from bigmodel_lab.i18n import Text
+from bigmodel_lab.memory.cards import Card, cublas_workspace_bytes, cublaslt_workspace_bytes
+
+_THREADS = {(7, 5): 1024, (8, 6): 1536, (8, 7): 1536, (8, 9): 1536, (11, 0): 1536, (12, 0): 1536, (12, 1): 1536}
+_THREADS_OTHERWISE = 2048
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,30 @@ class Target:
     cublaslt_workspace_bytes: int = 0
     """What cuBLASLt gets besides, for each thread that adds a bias in the same kernel; 0 where it shares cuBLAS's."""
     multiprocessors: int = 108
-    """Streaming multiprocessors of the card; kernels that divide their work among them size their buffers by it."""
+    """How many the card has, by which kernels divide their work; an A100's where nobody knows."""
+
+    @property
+    def threads_per_multiprocessor(self) -> int:
+        """Most that one of them holds, by the compute capability.
+
+        Table "Technical Specifications per Compute Capability" of NVIDIA's CUDA programming guide.
+        """
+        return _THREADS.get(self.capability, _THREADS_OTHERWISE)
+
+    @classmethod
+    def of(cls, card: Card) -> Target:
+        """What of a card decides how much its kernels ask for.
+
+        Args:
+            card: Any, a made-up one too.
+
+        >>> from bigmodel_lab.memory.cards import card
+        >>> Target.of(card("H200")).multiprocessors
+        132
+        """
+        capability = card.capability
+        workspaces = cublas_workspace_bytes(capability), cublaslt_workspace_bytes(capability)
+        return cls(capability, *workspaces, multiprocessors=card.multiprocessors)
 
 
 @dataclass(frozen=True)
@@ -45,7 +72,7 @@ class Outputs:
     """The place, among a rule's steps, where the kernel asks for its outputs; before all others where no rule says."""
 
     numbers: tuple[int, ...] | None = None
-    """Positions of the outputs that are asked for here, in this order; None is all of them. An output that is named
+    """Positions, among the tensors, of the outputs that are asked for here, in this order; None is all of them. An output that is named
     nowhere is not on the card."""
 
 
@@ -81,6 +108,8 @@ Replacement: TypeAlias = Callable[[Target, Callable[..., Any], tuple[Any, ...], 
 """(target, function, arguments, keywords) → result: what to run instead of a function of torch."""
 ExtraMemory: TypeAlias = Callable[[Call, Target], Iterable[Step]]
 """(operation, target) → what its kernel asks for beside its outputs, in the order in which it does."""
+OutputBytes: TypeAlias = Callable[[Call, Target], Mapping[int, int]]
+"""(operation, target) → bytes that CUDA asks for in the place of an output's own, by the output's number; 0 is none."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +117,8 @@ class Rule:
     """One correction of a trace.
 
     A rule corrects functions above autograd (``functions``), so that autograd keeps what it keeps
-    on CUDA, adds memory to operations below it (``operations``), or corrects what is neither (``around``).
+    on CUDA, adds memory to operations below it (``operations``), says where an output takes other memory than its shape
+    tells (``outputs``), or corrects what is neither (``around``).
     """
 
     name: str
@@ -103,5 +133,7 @@ class Rule:
     """Gives the functions of torch that it replaces; None for none. Called once torch is there."""
     operations: Mapping[str, ExtraMemory] = field(default_factory=dict)
     """By the name of the operation, without overload."""
+    outputs: Mapping[str, OutputBytes] = field(default_factory=dict)
+    """By the name of the operation, without overload; one rule for each."""
     around: Callable[[], AbstractContextManager[object]] | None = None
     """Gives what surrounds the traced program, in its thread; None for nothing."""

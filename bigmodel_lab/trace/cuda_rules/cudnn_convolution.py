@@ -34,14 +34,19 @@ def copies_layout(x: Tensor, weight: Tensor, target: Target) -> bool:
     """
     tensor_cores = target.capability >= ((8, 0) if x.dtype == torch.float32 else (7, 0))
     enough = min(weight.shape[0], weight.shape[1]) >= _FEWEST_CHANNELS
-    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return x.dim() == 4 and tensor_cores and enough and not last
+    return x.dim() == 4 and tensor_cores and enough and not _is_last(x)
+
+
+def _is_last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
 def _forward(call: Call, target: Target) -> Iterable[Extra]:
     x, weight = call.args[0], call.args[1]
     if copies_layout(x, weight, target):
         yield Extra(_bytes(x, weight, call.outputs), "cuDNN convolution workspace")
+    elif _is_last(x) and not _is_last(weight):
+        yield Extra(_bytes(weight), "weight in the layout of the batch")
 
 
 def _backward(call: Call, target: Target) -> Iterable[Extra]:
