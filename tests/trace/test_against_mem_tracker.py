@@ -72,8 +72,7 @@ def test_both_agree_to_the_byte(name: str) -> None:
 
 
 def test_masks_of_dropout_and_the_loss_make_the_difference() -> None:
-    """The autoencoder's peak holds masks, one byte per element on a card and four on a CPU, and a loss that is one number
-    in the memory of all."""
+    """At the autoencoder's peak: one byte per element instead of four, and the loss of every element."""
     source = resolve_model("autoencoder")
     assert source.example is not None
     batch = source.example(SAMPLES)
