@@ -41,7 +41,7 @@ class CardFacts:
     @property
     def card(self) -> Card:
         """For estimates."""
-        return Card(self.name, self.total_bytes, self.capability, self.context_bytes, "measured here", "measured here")
+        return Card.exact(self.name, self.total_bytes, self.capability, self.context_bytes, "measured here")
 
     def __str__(self) -> str:
         return (

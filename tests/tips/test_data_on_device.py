@@ -14,7 +14,7 @@ from tests.tips.evidences import A100, waiting
 @pytest.mark.parametrize(("data_bytes", "speaks"), [(4 * 10**9, False), (4 * 10**9 - 1, True)])
 def test_a_tenth_of_the_memory_is_too_much(data_bytes: int, speaks: bool) -> None:
     """Of 40 GB that tensors can have; just below it is small."""
-    card = replace(A100, total_bytes=A100.context_bytes + 40 * 10**9)
+    card = A100.sized(A100.most_context.bytes + 40 * 10**9)
     evidence = replace(waiting(0.3, data_bytes=data_bytes), card=card)
 
     assert (propose(evidence) is not None) is speaks
