@@ -30,7 +30,7 @@ def test_tells_both_sizes_and_the_waiting() -> None:
     proposal = propose(waiting(0.3))
 
     assert proposal is not None
-    assert all(figure in proposal.why for figure in ("30 %", "150 MiB", "39.1 GiB"))
+    assert all(figure in proposal.why for figure in ("30 %", "150 MiB", "38.8 GiB"))
 
 
 def test_another_order_of_samples_changes_the_arithmetic() -> None:
