@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from html import escape
 from unicodedata import east_asian_width
 
@@ -29,6 +29,8 @@ class Table:
     """Columns that stand to the right, e.g. of numbers, from 0."""
     title: str = ""
     """What the table shows; empty where that is said elsewhere."""
+    bars: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    """Colour of a bar before a cell, by its row and column from 0; one that is seen on white and on black."""
 
     def text(self) -> str:
         """The table with its columns below each other, one row a line."""
@@ -38,10 +40,13 @@ class Table:
         return "\n".join([*([self.title] if self.title else []), *drawn])
 
     def html(self) -> str:
-        """The table as HTML without colours of its own, so that it reads on light and dark pages."""
+        """The table as HTML in the colours of its page, light or dark, but for :attr:`bars`."""
         caption = f'<caption style="text-align:left;color:inherit">{escape(self.title)}</caption>' if self.title else ""
         heads = "".join(self._cell("th", nth, head) for nth, head in enumerate(self.heads))
-        rows = ("".join(self._cell("td", nth, cell) for nth, cell in enumerate(row)) for row in self.rows)
+        rows = (
+            "".join(self._cell("td", nth, cell, self.bars.get((line, nth))) for nth, cell in enumerate(row))
+            for line, row in enumerate(self.rows)
+        )
         body = "".join(f"<tr>{row}</tr>" for row in rows)
         style = "border-collapse:collapse;margin:.5em 0"
         return f'<table style="{style}">{caption}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
@@ -56,9 +61,10 @@ class Table:
         blanks = " " * (width - _width(cell))
         return blanks + cell if column in self.right else cell + blanks
 
-    def _cell(self, tag: str, column: int, cell: str) -> str:
+    def _cell(self, tag: str, column: int, cell: str, colour: str | None = None) -> str:
         side = "right" if column in self.right else "left"
-        return f'<{tag} style="{_CELL};text-align:{side};{_LINE}">{escape(cell)}</{tag}>'
+        bar = "" if colour is None else f";border-left:4px solid {colour}"
+        return f'<{tag} style="{_CELL};text-align:{side};{_LINE}{bar}">{escape(cell)}</{tag}>'
 
 
 def _width(cell: str) -> int:

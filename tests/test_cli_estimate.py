@@ -22,7 +22,7 @@ def test_the_first_line_answers_the_question(capsys: pytest.CaptureFixture[str])
 
     assert first.startswith("Peak ")
     assert "simulated" in first
-    assert "T4 (14.7 GiB): fits" in first
+    assert "T4 (14.8 GiB): fits" in first
 
 
 def test_the_text_tells_what_the_peak_is_made_of(capsys: pytest.CaptureFixture[str]):

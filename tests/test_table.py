@@ -27,6 +27,15 @@ def test_wide_letters_take_two_columns():
     assert lines[1:] == ["猫     1", "cats   2"]
 
 
+def test_a_bar_stands_before_its_cell_alone():
+    """In a colour of its own, at the row and column that were named; the text of a terminal has none."""
+    barred = Table(TABLE.heads, TABLE.rows, bars={(1, 0): "#bf8700"})
+
+    assert barred.html().count("solid #bf8700") == 1
+    assert 'solid #bf8700">kingfisher</td>' in barred.html()
+    assert barred.text() == Table(TABLE.heads, TABLE.rows).text()
+
+
 def test_html_escapes_what_people_wrote():
     """A class name with a tag in it is shown, not obeyed."""
     assert "&lt;b&gt;" in Table(("class",), (("<b>",),)).html()

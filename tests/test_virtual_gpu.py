@@ -35,7 +35,7 @@ WORKSPACE = 8_519_680
 
 def card_of(total: int, context: int = 0) -> Card:
     """A card of so many bytes, without a context unless asked for."""
-    return Card("test", total, (8, 0), context, "made up")
+    return Card.exact("test", total, (8, 0), context, "made up")
 
 
 def mib(count: float) -> Tensor:

@@ -42,7 +42,7 @@ class CardFacts:
     def card(self) -> Card:
         """For estimates."""
         known = (self.name, self.total_bytes, self.capability, self.context_bytes)
-        return Card(*known, "measured here", "measured here", multiprocessors=self.multiprocessors)
+        return Card.exact(*known, "measured here", self.multiprocessors)
 
     def __str__(self) -> str:
         return (

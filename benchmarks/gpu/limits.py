@@ -161,7 +161,7 @@ def _largest(limit: Limit, case: Case, card: CudaCard) -> Limit:
 
 
 def _predicted(limit: Limit, case: Case, gpu: Card) -> Limit:
-    room = replace(gpu, name="cap", total_bytes=limit.cap_bytes + gpu.context_bytes)
+    room = replace(gpu.sized(limit.cap_bytes + gpu.most_context.bytes), name="cap")
     try:
         return replace(limit, predicted=ask(case, gpu).max_micro_batch_size(room))
     except BigModelLabError as error:

@@ -96,8 +96,8 @@ class VirtualGpu:
             UnitError: ``others`` is no size.
             ConfigError: ``alloc_conf`` is not understood.
         """
-        self.card = card(which)
-        """What is simulated."""
+        self.card = card(which).at_its_smallest()
+        """What is simulated: the smallest of its kind beside the largest context, so that what runs here fits them all."""
         self.others_bytes = others if isinstance(others, int) else parse_bytes(others)
         """What other processes hold on it."""
         driver = Driver(self.card.usable_bytes(self.others_bytes), self.card.total_bytes)

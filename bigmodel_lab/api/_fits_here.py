@@ -32,21 +32,24 @@ class FitHere:
         return text("fit.here", "{title} – empty: {empty} Now: {now}", title=self.title, empty=self.empty, now=self.now)
 
 
-def fits_at_hand(reserved_range: tuple[int, int], table: CardTable) -> tuple[FitHere, ...]:
+def fits_at_hand(
+    reserved_range: tuple[int, int], table: CardTable, reasons: tuple[str, ...] = ()
+) -> tuple[FitHere, ...]:
     """Both answers for each card of the machine; empty where there is none.
 
     Args:
         reserved_range: Least and most bytes that the caching allocator is expected to hold.
         table: As :func:`bigmodel_lab.gpus` gives it.
+        reasons: As in :func:`bigmodel_lab.memory.fits.fit_on`.
     """
     known = [(one, card_at_hand(one.name, one.device_total_bytes)) for one in table.cards]
-    return tuple(_fit(reserved_range, at_hand, one) for at_hand, one in known if one is not None)
+    return tuple(_fit(reserved_range, at_hand, one, reasons) for at_hand, one in known if one is not None)
 
 
-def _fit(reserved_range: tuple[int, int], at_hand: CardAtHand, one: Card) -> FitHere:
+def _fit(reserved_range: tuple[int, int], at_hand: CardAtHand, one: Card, reasons: tuple[str, ...]) -> FitHere:
     others = held_by_others(at_hand)
-    now = None if others is None else Fit(one, reserved_range, others)
-    return FitHere(at_hand.title(), Fit(one, reserved_range), now)
+    now = None if others is None else Fit(one, reserved_range, others, reasons)
+    return FitHere(at_hand.title(), Fit(one, reserved_range, reasons=reasons), now)
 
 
 def held_by_others(at_hand: CardAtHand) -> int | None:

@@ -13,7 +13,8 @@ from bigmodel_lab.api._fits_here import FitHere, fits_at_hand
 from bigmodel_lab.api._machine import gpus
 from bigmodel_lab.estimate import Lora
 from bigmodel_lab.memory.cards import Card
-from bigmodel_lab.memory.fits import fits_table
+from bigmodel_lab.memory.cards import cards as known_cards
+from bigmodel_lab.memory.fits import table_of_fits
 from bigmodel_lab.memory.report import report_html, report_text
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class MemoryEstimate(estimate.MemoryEstimate):
         Raises:
             UnknownNameError: One of them is unknown.
         """
-        return fits_table(self.reserved_range, cards)
+        return table_of_fits([self.fits(one) for one in cards or known_cards()])
 
     def fits_here(self) -> tuple[FitHere, ...]:
         """For each card of this machine two answers: if it were empty, and beside those who use it now; empty without a card."""
@@ -84,7 +85,7 @@ class MemoryEstimate(estimate.MemoryEstimate):
         return MemoryEstimate(**vars(super().again(**changes)))
 
     def as_json(self) -> dict[str, Any]:
-        """The estimate in values of JSON, sizes in bytes; ``card``, ``device_bytes`` and ``verdict`` are None without a card."""
+        """The estimate in values of JSON, sizes in bytes; ``card``, ``device_bytes``, ``verdict`` and ``why`` are None without a card."""
         moment = self.moment_of_peak
         return {
             "simulated": True,
@@ -98,6 +99,7 @@ class MemoryEstimate(estimate.MemoryEstimate):
             "card": self.card and self.card.name,
             "device_bytes": self.device_bytes,
             "verdict": self.card and self.fits().verdict,
+            "why": self.card and self.fits().why,
             "by_category": self.by_category,
             "moment_of_peak": {**asdict(moment), "largest": [asdict(one) for one in moment.largest]},
             "notes": list(self.notes),

@@ -100,7 +100,7 @@ class Place:
         if not self.has_card:
             return None
         name, total = torch.cuda.get_device_name(self.choice.device), torch.cuda.mem_get_info(self.choice.device)[1]
-        return card_at_hand(name, total)
+        return card_at_hand(name, total, by_cuda=True)
 
     def others_bytes(self) -> int:
         """What other processes hold on the card; 0 where that is unknown."""

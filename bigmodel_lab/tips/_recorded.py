@@ -63,7 +63,9 @@ def card_of(header: Mapping[str, Any]) -> Card | None:
         header: Of the run.
     """
     facts = header.get("virtual_gpu") or header.get("gpu")
-    return None if not facts else card_at_hand(str(facts["name"]), facts.get("total_bytes"))
+    if not facts:
+        return None
+    return card_at_hand(str(facts["name"]), facts.get("total_bytes"), by_cuda="virtual_gpu" in header)
 
 
 def _config_of(header: Mapping[str, Any]) -> dict[str, Any]:

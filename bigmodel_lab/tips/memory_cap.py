@@ -12,7 +12,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     capacity, card = evidence.capacity_bytes, evidence.card
     if not evidence.others_bytes or evidence.config.memory_fraction is not None or card is None or not capacity:
         return None
-    share = int(100 * capacity / card.total_bytes) / 100
+    share = int(100 * capacity / card.most_total.bytes) / 100  # a share of whatever the card has
     if share <= 0 or (evidence.memory is not None and evidence.memory.peak_reserved_bytes > share * card.total_bytes):
         return None
     return Proposal(

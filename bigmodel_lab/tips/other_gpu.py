@@ -14,7 +14,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     if capacity is None or card is None or not crowded or not evidence.platform.other_cards:
         return None
     best = max(evidence.platform.other_cards, key=lambda other: other.free_bytes)
-    there = best.free_bytes - card.context_bytes  # the process needs a context there, too
+    there = best.free_bytes - card.most_context.bytes  # the process needs a context there, too
     if there <= capacity:
         return None
     return Proposal(

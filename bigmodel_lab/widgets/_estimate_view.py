@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -10,7 +11,7 @@ from bigmodel_lab.errors import BigModelLabError, ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.cards import Card, cards
-from bigmodel_lab.memory.fits import fit_on, fits_table
+from bigmodel_lab.memory.fits import Fit, table_of_fits
 from bigmodel_lab.memory.replay import Replay, replay
 from bigmodel_lab.memory.report import Estimated, report_html, report_text
 from bigmodel_lab.memory.requests import RequestTrace
@@ -43,6 +44,9 @@ class Pictured(Estimated, Protocol):
     @property
     def settings(self) -> AllocatorSettings:
         """Of the allocator."""
+
+    def fits(self, gpu: str | Card | None = None) -> Fit:
+        """Whether it fits a card; None is the one that was asked about."""
 
 
 Again: TypeAlias = Callable[..., Pictured]
@@ -88,7 +92,7 @@ def estimate_html(estimate: Pictured, chosen: Sequence[str | Card] = ()) -> str:
         chosen: Cards of the table, which is open then; empty takes all, folded.
     """
     pictures = [estimate_timeline(estimate).html(), estimate_map(estimate).html()]
-    return "".join([report_html(estimate), *pictures, _cards_html(estimate.reserved_range, chosen)])
+    return "".join([report_html(estimate), *pictures, _cards_html(estimate, chosen)])
 
 
 class EstimateView:
@@ -196,12 +200,16 @@ class EstimateView:
         return ""
 
 
-def _cards_html(reserved_range: tuple[int, int], chosen: Sequence[str | Card]) -> str:
-    """The table of the cards below a line that sums it up."""
-    fits = [fit_on(reserved_range, one).verdict == "fits" for one in chosen or cards()]
-    said = text("estimate.fits_on", "Fits on {count} of {all} cards", count=sum(fits), all=len(fits))
-    table = fits_table(reserved_range, chosen).html()
-    return f"<details{' open' if chosen else ''}><summary>{escape(said)}</summary>{table}</details>"
+def _cards_html(estimate: Pictured, chosen: Sequence[str | Card]) -> str:
+    """The table of the cards below a line that sums it up; open where the cards were chosen."""
+    fits = [estimate.fits(one) for one in chosen or cards()]
+    counted = Counter(fit.verdict for fit in fits)
+    said = text("estimate.fits_on", "Fits on {count} of {all} cards", count=counted["fits"], all=len(fits))
+    if counted["uncertain"]:
+        said += text("estimate.uncertain_on", ", uncertain on {count}", count=counted["uncertain"])
+    whys = "".join(f"<p>{escape(str(fit))}</p>" for fit in fits if chosen and fit.why)
+    opened = " open" if chosen else ""
+    return f"<details{opened}><summary>{escape(said)}</summary>{table_of_fits(fits).html()}{whys}</details>"
 
 
 def _widget_bundle(model_id: str) -> dict[str, Any]:

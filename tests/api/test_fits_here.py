@@ -51,9 +51,10 @@ def test_unknown_use_gives_no_answer_for_now():
 
 
 def test_an_unknown_card_counts_with_the_memory_that_its_driver_tells():
-    """A card that came out after this library fits by its size."""
+    """A card that came out after this library fits by its size, less what the driver may keep of it."""
     (here,) = fits_at_hand(NEED, table(Card(1, "GPU-bb", "NVIDIA Brand New 9", 0, None, 24 * GIB)))
-    assert here.empty.card.total_bytes == 24 * GIB
+    least, most = here.empty.card.total_range
+    assert 23 * GIB < least < most == 24 * GIB
     assert here.empty.card.name == "NVIDIA Brand New 9"
 
 
@@ -65,7 +66,7 @@ def test_an_unknown_card_without_a_size_is_left_out():
 def test_the_sentence_names_the_card_and_both_answers():
     """One line says which card, and how it is empty and now."""
     (here,) = fits_at_hand(NEED, table(t4(8 * GIB)))
-    assert str(here).startswith("GPU 0 (NVIDIA T4) – empty: T4 (14.7 GiB): fits")
+    assert str(here).startswith("GPU 0 (NVIDIA T4) – empty: T4 (14.8 GiB): fits")
     assert "does not fit" in str(here)
 
 

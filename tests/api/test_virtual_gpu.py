@@ -40,7 +40,7 @@ def test_a_run_on_a_virtual_card_is_labelled_simulated():
     assert run.header["origin"] == "simulated"
     assert run.header["virtual_gpu"]["name"] == "T4"
     assert run.header["device"] == "cpu"
-    assert "the memory of a T4 (14.7 GiB) is simulated" in run.header["device_reason"]
+    assert "the memory of a T4 (14.6 GiB) is simulated" in run.header["device_reason"]
 
 
 def test_every_view_shows_the_memory_and_says_that_it_is_simulated(tmp_path: Path):
@@ -75,7 +75,7 @@ def test_the_sampler_of_a_card_is_one_like_others():
     assert isinstance(sampler, Sampler)
     assert tuple(sample.values) == sampler.keys
     assert set(sampler.keys) <= {metric.key for metric in metrics.known()}
-    assert sample.values["device_used_bytes"] == card("T4").context_bytes
+    assert sample.values["device_used_bytes"] == card("T4").most_context.bytes
 
 
 def test_an_ordinary_run_is_not_labelled():

@@ -76,7 +76,7 @@ def test_it_fits_the_card_that_was_asked_about(small: MemoryEstimate) -> None:
     """And can be asked about others, and about what other processes hold."""
     assert small.fits().card.name == "T4"
     assert small.fits("24GiB").verdict == "fits"
-    assert small.fits(others_bytes=card("T4").total_bytes).verdict == "does not fit"
+    assert small.fits(others_bytes=card("T4").most_total.bytes).verdict == "does not fit"
 
 
 def test_without_a_card_one_must_be_named(without_card: MemoryEstimate) -> None:

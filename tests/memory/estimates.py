@@ -69,6 +69,6 @@ class FakeEstimate:
         """With the largest of the replay."""
         return FakeMoment(largest=largest_at(self.trace, self.replay.peak_position))
 
-    def fits(self) -> Fit:
-        """On its card."""
-        return fit_on(self.reserved_range, self.card)
+    def fits(self, gpu: str | Card | None = None) -> Fit:
+        """On a card, or its own."""
+        return fit_on(self.reserved_range, gpu or self.card)

@@ -40,7 +40,7 @@ def test_the_headline_tells_peak_range_and_card():
     said = headline(estimate)
 
     assert said.startswith(f"Peak {format_bytes(estimate.peak_allocated_bytes)} allocated, ")
-    assert "reserved (simulated). T4 (14.7 GiB): fits," in said
+    assert "reserved (simulated). T4 (14.8 GiB): fits," in said
 
 
 def test_without_a_card_there_is_no_verdict():

@@ -156,7 +156,7 @@ def predicted(model: type[nn.Module] = Convolutions, *, free_mib: int, **changed
         changed: Other fields.
     """
     whole = card("2GiB")
-    roomy = replace(whole, total_bytes=whole.context_bytes + free_mib * 2**20)
+    roomy = whole.sized(whole.most_context.bytes + free_mib * 2**20)
     return Evidence(
         **{
             "config": SMALL,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 
 from bigmodel_lab._virtual_gpu import VirtualGpu
@@ -43,7 +41,7 @@ class Wide(torch.nn.Module):
 def small_gpu(free_mib: int) -> VirtualGpu:
     """A card that has so much for tensors beside its context."""
     whole = card("2GiB")
-    return VirtualGpu(replace(whole, total_bytes=whole.context_bytes + free_mib * MIB))
+    return VirtualGpu(whole.sized(whole.most_context.bytes + free_mib * MIB))
 
 
 def trainer_on(gpu: VirtualGpu, log: FakeLog, model: torch.nn.Module | None = None, **settings: object) -> Trainer:

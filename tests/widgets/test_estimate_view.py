@@ -10,6 +10,7 @@ from pictures import hovers, texts
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.memory.cards import card
+from bigmodel_lab.memory.fits import COLOURS
 from bigmodel_lab.memory.report import report_text
 from bigmodel_lab.widgets import _estimate_view
 from bigmodel_lab.widgets._estimate_view import EstimateView, estimate_html, estimate_map, estimate_timeline
@@ -77,7 +78,7 @@ def controls(view):
 
 def test_the_timeline_has_the_capacity_of_the_card(estimate):
     """The line is what tensors can have of it."""
-    assert "↑ T4: 14.4 GiB usable" in texts(estimate_timeline(estimate))
+    assert "↑ T4: 14.2 GiB usable" in texts(estimate_timeline(estimate))
     assert "usable" not in " ".join(texts(estimate_timeline(replace(estimate, card=None))))
 
 
@@ -107,7 +108,16 @@ def test_the_static_page_has_everything(estimate):
 def test_the_cards_are_summed_up(estimate):
     """All cards lie folded below their number; those that were asked for are open."""
     assert re.search(r"<details><summary>Fits on (\d+) of \1 cards</summary>", estimate_html(estimate))
-    assert "<details open><summary>Fits on 1 of 2 cards</summary>" in estimate_html(estimate, ["T4", "200MiB"])
+    assert "<details open><summary>Fits on 1 of 2 cards</summary>" in estimate_html(estimate, ["T4", "50MiB"])
+
+
+def test_an_uncertain_card_is_counted_coloured_and_explained(estimate):
+    """Beside the number of those that fit; why stands below the table where the cards were chosen."""
+    html = estimate_html(estimate, ["T4", "200MiB"])
+
+    assert "<summary>Fits on 1 of 2 cards, uncertain on 1</summary>" in html
+    assert f"solid {COLOURS['uncertain']}" in html
+    assert "200MiB (200 MiB): uncertain, up to 195 MiB missing. Why: the allocator may reserve" in html
 
 
 def test_a_notebook_shows_controls_above_the_pictures(estimate):

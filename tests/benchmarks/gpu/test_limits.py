@@ -17,7 +17,7 @@ from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.memory.cards import Card
 from tests.benchmarks.gpu.standins import CountingCard
 
-CARD = Card("mine", 2**37, (9, 0), 2**29, "measured")
+CARD = Card.exact("mine", 2**37, (9, 0), 2**29, "measured")
 TINY = Case(MLP((5, 3)), 2)
 
 
