@@ -73,7 +73,8 @@ class Card:
     usual_context: Figure
     """What it holds as a rule."""
     most_context: Figure
-    """The most, of one process without libraries that talk to other cards, as NCCL."""
+    """The most, of one process without libraries that talk to other cards, as NCCL, and with kernels loaded as they are
+    used, which CUDA does from 11.7 on: CUDA_MODULE_LOADING=EAGER took 380 MB more (pytorch/pytorch#86509)."""
     aliases: tuple[str, ...] = ()
     """Further names."""
     multiprocessors: int = 108

@@ -43,6 +43,13 @@ def test_what_this_process_holds_is_not_held_by_others():
     assert here.now.others_bytes == 0
 
 
+def test_reasons_reach_both_answers():
+    """What the estimate could not follow makes neither of them sure."""
+    (here,) = fits_at_hand(NEED, table(t4(0)), ("a loop was not followed",))
+    assert here.now is not None
+    assert {here.empty.verdict, here.now.verdict} == {"uncertain"}
+
+
 def test_unknown_use_gives_no_answer_for_now():
     """A driver that does not tell what is in use is unknown, not empty."""
     (here,) = fits_at_hand(NEED, table(t4(None)))
