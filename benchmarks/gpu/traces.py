@@ -61,7 +61,7 @@ def recorded(run: Callable[[], Result], workload: str, device: str = "cuda:0") -
         segments=snapshot.get("segments", ()),
         device=index,
         settings=settings,
-        card=_EMULATED + torch.cuda.get_device_name(device) if is_emulated() else torch.cuda.get_device_name(device),
+        card=card_name(device),
         total_bytes=torch.cuda.get_device_properties(device).total_memory,
         torch_version=torch.__version__,
         workload=workload,
@@ -74,6 +74,12 @@ def recorded(run: Callable[[], Result], workload: str, device: str = "cuda:0") -
 def is_emulated() -> bool:
     """Whether the card is emulated: so an environment says that has ``EMU_CARD``."""
     return "EMU_CARD" in os.environ
+
+
+def card_name(device: str) -> str:
+    """Name of a card, as it is kept: an emulated one says so."""
+    name = torch.cuda.get_device_name(device)
+    return _EMULATED + name if is_emulated() else name
 
 
 def _snapshot(device: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -83,13 +84,14 @@ class _Pools:
     """Which pool pages of expandable segments belong to: events do not say it, the requests served there do."""
 
     def __init__(self, events: Sequence[TraceEntry]) -> None:
-        self._served = [(event.address, event.bytes) for event in events if event.action in ("alloc", "free_requested")]
+        served = ((event.address, event.bytes) for event in events if event.action in ("alloc", "free_requested"))
+        self._served = sorted(served)
 
     def of(self, first: int, last: int, stretches: Iterable[Segment]) -> Literal["small", "large"]:
         """Pool of these pages: of a request served there, of a stretch beside them, else by the length of a page."""
-        for address, size in self._served:
-            if first <= address < last:
-                return "small" if size <= SMALL_BYTES else "large"
+        at = bisect_left(self._served, (first, 0))
+        if at < len(self._served) and self._served[at][0] < last:
+            return "small" if self._served[at][1] <= SMALL_BYTES else "large"
         for stretch in stretches:
             if last == stretch.address or first == stretch.address + stretch.bytes:
                 return stretch.pool
