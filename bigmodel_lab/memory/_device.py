@@ -45,6 +45,7 @@ class DeviceMemory:
         self.recording = recording
         self.heads: dict[int, Block] = {}
         """First block of each segment, by the segment's address."""
+        self.expandable = settings.expandable_segments
         self._max_split_bytes = settings.max_split_bytes
 
     def record(self, action: Action, address: int, size: int, stream: int) -> None:
@@ -63,6 +64,16 @@ class DeviceMemory:
             self.stats.oversize_segments.add(1)
         self._reserve(cache, "segment_alloc", address, size)
         return block
+
+    def adopt(self, cache: Cache, address: int, size: int, *, is_segment: bool = True) -> None:
+        """Count memory that another allocator got; pages of an expandable segment are no segment."""
+        self.driver.adopt(address, size)
+        self.reserved_bytes += size
+        self.stats.reserve(cache.stats, size)
+        if is_segment:
+            self.stats.segment(cache.stats, 1)
+            if size >= self._max_split_bytes:
+                self.stats.oversize_segments.add(1)
 
     def close_segment(self, block: Block) -> None:
         """Give back a segment that is one free block (``release_block``)."""

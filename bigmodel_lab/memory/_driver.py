@@ -34,6 +34,16 @@ class Driver:
         del address
         self.used_bytes -= size
 
+    def adopt(self, address: int, size: int) -> None:
+        """This memory was given before the allocator began; made-up addresses come after it."""
+        self.used_bytes += size
+        self.adopt_addresses(address, size)
+
+    def adopt_addresses(self, address: int, size: int) -> None:
+        """These addresses were reserved before the allocator began."""
+        end = -(-(address + size) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        self._next_address = max(self._next_address, end)
+
     def reserve(self, size: int) -> int:
         """Addresses without memory (cuMemAddressReserve)."""
         return self._placed(size)

@@ -24,8 +24,11 @@ class Growth:
         self._expandable = settings.expandable_segments
         self.allowed_bytes = self._share_of(settings.per_process_memory_fraction)
         """What this process may reserve; None where no fraction is set."""
-        self.collects = self.allowed_bytes is not None and settings.garbage_collection_threshold > 0
-        """Whether old segments are given back before the memory is full."""
+
+    @property
+    def collects(self) -> bool:
+        """Whether old segments are given back before the memory is full: while a fraction below 1 is set."""
+        return self.allowed_bytes is not None and self._settings.garbage_collection_threshold > 0
 
     def block(self, cache: Cache, rounded: int) -> Block | None:
         """A block with new memory, in no cache; oversize segments are given back where that helps."""
@@ -61,7 +64,7 @@ class Growth:
         return release_oversize(self._memory, cache, rounded, self._settings.max_split_bytes)
 
     def limit(self, fraction: float) -> None:
-        """This process may reserve this share of the card from now on; 1 is no limit.
+        """This process may reserve this share of the card from now on; 1 is no limit (``setMemoryFraction``).
 
         Raises:
             ConfigError: The card's size is not known.

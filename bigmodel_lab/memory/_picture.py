@@ -3,17 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Any, Literal, TypeAlias
 
 from bigmodel_lab.memory import _blocks
 from bigmodel_lab.memory._blocks import UNMAPPED
 from bigmodel_lab.memory.segments import Block, Segment
 
-_STATES: dict[int, Literal["active_allocated", "active_pending_free", "inactive"]] = {
+State: TypeAlias = Literal["active_allocated", "active_pending_free", "inactive"]
+_STATES: dict[int, State] = {
     _blocks.FREE: "inactive",
     _blocks.ALLOCATED: "active_allocated",
     _blocks.PENDING: "active_pending_free",
 }
+
+_RECORDED_STATES: dict[str, State] = {
+    "active_allocated": "active_allocated",
+    "active_pending_free": "active_pending_free",
+    "active_awaiting_free": "active_pending_free",  # so PyTorch's documentation calls it
+    "inactive": "inactive",
+}
+
+
+def pictured_segment(segment: Mapping[str, Any]) -> Segment:
+    """A segment as ``torch.cuda.memory._snapshot()["segments"]`` describes it; its blocks have no owners.
+
+    Snapshots before PyTorch 2.1 do not write the addresses of blocks, which lie without gaps.
+    """
+    private_pool = segment.get("segment_pool_id", (0, 0))
+    blocks: list[Block] = []
+    address = segment["address"]
+    for block in segment["blocks"]:
+        state = _RECORDED_STATES[block["state"]]
+        asked = 0 if state == "inactive" else block.get("requested_size", block["size"])
+        blocks.append(Block(block.get("address", address), block["size"], asked, state))
+        address += block["size"]
+    return Segment(
+        address=segment["address"],
+        bytes=segment["total_size"],
+        pool="small" if segment["segment_type"] == "small" else "large",
+        stream=segment["stream"],
+        blocks=tuple(blocks),
+        is_expandable=bool(segment.get("is_expandable", False)),
+        private_pool=private_pool[1] or private_pool[0],  # one of the two is 0
+    )
 
 
 def pictured(heads: Mapping[int, _blocks.Block], *, expandable: bool) -> tuple[Segment, ...]:

@@ -114,6 +114,7 @@ class Stats:
         self.oversize_allocations, self.oversize_segments = Counter(), Counter()
         self.num_alloc_retries = self.num_ooms = self.num_sync_all_streams = 0
         self.num_device_alloc = self.num_device_free = 0
+        self.max_split_bytes = settings.max_split_bytes
         # torch reads its largest size_t as a signed number
         self._max_split_bytes = -1 if settings.max_split_size_mb is None else settings.max_split_bytes
 
@@ -190,6 +191,19 @@ class Stats:
         """So many segments more."""
         pool.segments.add(count)
         self.segments.add(count)
+
+    def adopt(self, pool: PoolStats, size: int, requested: int, *, is_pending: bool) -> None:
+        """A block that was in use, or waited for other streams, before the counting began."""
+        pool.allocations += 1
+        pool.allocated_bytes += size
+        pool.requested_bytes += requested
+        if is_pending:
+            pool.frees += 1
+            pool.freed_bytes += size
+            pool.pending += 1
+            pool.pending_bytes += size
+        elif size >= self.max_split_bytes:
+            self.oversize_allocations.add(1)
 
     def as_dict(self) -> dict[str, int]:
         """Names and values, sorted by name as ``torch.cuda.memory_stats`` sorts them."""

@@ -9,19 +9,20 @@ block serves, the driver is asked for a segment; freed blocks merge with free ne
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 
-from bigmodel_lab.errors import ConfigError, OutOfDeviceMemory
-from bigmodel_lab.i18n import text
+from bigmodel_lab.errors import OutOfDeviceMemory
 from bigmodel_lab.memory._blocks import ALLOCATED, FREE, PENDING, SHIFT, Block, Cache, Pools
 from bigmodel_lab.memory._device import DeviceMemory, TraceEntry
 from bigmodel_lab.memory._driver import Driver
 from bigmodel_lab.memory._expandable import expandable_bytes
 from bigmodel_lab.memory._growth import Growth
 from bigmodel_lab.memory._picture import pictured
+from bigmodel_lab.memory._refusals import not_empty, not_in_use, not_waiting, nothing, out_of_memory
+from bigmodel_lab.memory._restore import restored
 from bigmodel_lab.memory._stats import Stats
 from bigmodel_lab.memory.segments import Segment
 from bigmodel_lab.memory.settings import SMALL_BYTES, AllocatorSettings
-from bigmodel_lab.units import format_bytes
 
 __all__ = ["CachingAllocator", "Driver", "TraceEntry"]
 _DEFAULTS = AllocatorSettings()
@@ -67,11 +68,13 @@ class CachingAllocator:
         self._live: dict[int, Block] = {}
         self._pending: dict[int, Block] = {}
         self._rising = False  # something was handed out since the peaks were noted
-        # What the path of every request asks, looked up once:
+        # What the path of every request asks, looked up once. All of it follows from the settings, which never change;
+        # the memory fraction can change, so what depends on it is asked of the growth each time.
         self._recording = recording
         self._expandable = settings.expandable_segments
         self._divides = any(settings.roundup_power2_divisions)
-        self._is_plain = not (self._growth.collects or self._expandable or settings.max_split_size_mb)
+        collects = settings.garbage_collection_threshold > 0
+        self._is_plain = not (collects or self._expandable or settings.max_split_size_mb)
         self._oversize = settings.max_split_bytes
 
     # ------------------------------------------------------------ requests
@@ -90,7 +93,7 @@ class CachingAllocator:
             ConfigError: A negative size.
         """
         if size <= 0:
-            return _nothing(size)
+            return nothing(size)
         rounded = self.settings.rounded_bytes(size) if self._divides else (size + 511) & -512
         if stream or private_pool:
             cache = self._pools.of(private_pool)[rounded > SMALL_BYTES].cache(stream)
@@ -156,7 +159,7 @@ class CachingAllocator:
         """
         block = self._pending.pop(address, None)
         if block is None:
-            raise ConfigError(_not_there(address, text("allocator.pending", "waits for other streams")))
+            raise not_waiting(address)
         self._note_peaks()
         block.cache.stats.pending -= 1
         block.cache.stats.pending_bytes -= block.size
@@ -184,6 +187,8 @@ class CachingAllocator:
     def set_memory_fraction(self, share: float) -> None:
         """Requests from now on may reserve this share of the card at most (``set_per_process_memory_fraction``).
 
+        While the share is below 1, old segments are given back above garbage_collection_threshold.
+
         Args:
             share: From 0 to 1; 1 takes the limit away.
 
@@ -191,6 +196,25 @@ class CachingAllocator:
             ConfigError: The card has no size.
         """
         self._growth.limit(share)
+
+    def restore(self, segments: Iterable[Segment]) -> None:
+        """Begin with what another allocator held, e.g. where a recording begins in the middle of a program.
+
+        What the counters counted before is not known: they begin with these segments and blocks. Free blocks are as
+        old as if they had just become free.
+
+        Args:
+            segments: As :meth:`segments` returns them. This allocator must not have been used yet.
+
+        Raises:
+            ConfigError: It has been used.
+        """
+        if self._memory.heads:
+            raise not_empty(self.reserved_bytes)
+        for block in restored(self._memory, self._pools, segments, self._stats):
+            (self._live if block.state == ALLOCATED else self._pending)[block.address] = block
+            self.allocated_bytes += block.size if block.state == ALLOCATED else 0
+        self._note_peaks()
 
     def release_private_pool(self, private_pool: int) -> None:
         """The CUDA graph of this private pool is gone: its free memory may go back to the driver.
@@ -280,7 +304,7 @@ class CachingAllocator:
         block = self._live.pop(address, None)
         if block is None:
             if address:
-                raise ConfigError(_not_there(address, text("allocator.in_use", "is in use")))
+                raise not_in_use(address)
             return None
         if self._rising:
             self._rising = False
@@ -354,46 +378,18 @@ class CachingAllocator:
         return block
 
     def _out_of_memory(self, cache: Cache, rounded: int, size: int) -> OutOfDeviceMemory:
-        driver, limit = self._memory.driver, self._growth.limit_bytes()
+        driver = self._memory.driver
         left = -1 if driver.capacity_bytes is None else driver.capacity_bytes - driver.used_bytes
         self._memory.record("oom", left, rounded, cache.stream)
         self._stats.num_ooms += 1
-        segment, allocated, reserved = self.settings.segment_bytes(rounded), self.allocated_bytes, self.reserved_bytes
-        message = text(
-            "allocator.out_of_memory",
-            "A request for {size} does not fit: it needs {segment} from the card, {allocated} are in use, {reserved} "
-            "reserved, and this process may have {limit} in all. Ask for less at a time, e.g. by a smaller micro-batch.",
-            size=format_bytes(size),
-            segment=format_bytes(segment),
-            allocated=format_bytes(allocated),
-            reserved=format_bytes(reserved),
-            limit=format_bytes(limit),
-        )
-        return OutOfDeviceMemory(
-            message,
-            requested_bytes=size,
-            segment_bytes=segment,
-            allocated_bytes=allocated,
-            reserved_bytes=reserved,
-            capacity_bytes=limit,
+        return out_of_memory(
+            size=size,
+            segment=self.settings.segment_bytes(rounded),
+            allocated=self.allocated_bytes,
+            reserved=self.reserved_bytes,
+            limit=self._growth.limit_bytes(),
         )
 
     def _note_peaks(self) -> None:
         self._rising = False
         self._stats.note_peaks()
-
-
-def _nothing(size: int) -> int:
-    """Address of an allocation without bytes."""
-    if size < 0:
-        raise ConfigError(text("allocator.negative", "{size} bytes cannot be allocated. Ask for 0 or more.", size=size))
-    return 0
-
-
-def _not_there(address: int, what: str) -> str:
-    return text(
-        "allocator.not_there",
-        "No block at address {address:#x} {what}. Give back each block once, at the address that it came with.",
-        address=address,
-        what=what,
-    )

@@ -66,6 +66,10 @@ class _RecordedDriver(Driver):
         del address, size
         return self._address_of_next("segment_map") is not None
 
+    def adopt_addresses(self, address: int, size: int) -> None:
+        """Pages inside them are no new segment."""
+        self._reserved.append(range(address, address + size))
+
     def _is_new(self, event: TraceEntry) -> bool:
         return event.action == "segment_map" and not any(event.address in known for known in self._reserved)
 
@@ -91,8 +95,12 @@ def compare(recording: Recording) -> Comparison:
     allocator = CachingAllocator(AllocatorSettings.parse(recording.settings), recording=True, driver=driver)
     done, events = allocator.entries, recording.events
     driver.done = done
+    allocator.restore(recording.beginning)
+    fractions = sorted(recording.fractions, key=lambda fraction: -fraction[0])
     while len(done) < len(events):
         begin = len(done)
+        while fractions and fractions[-1][0] <= begin:
+            allocator.set_memory_fraction(fractions.pop()[1])
         _do_next(allocator, events, begin)
         for place in range(begin, max(len(done), begin + 1)):
             recorded = events[place] if place < len(events) else None

@@ -1,13 +1,14 @@
 """What the allocator of a real card did, kept in a small file: the measure of the simulated one.
 
-A recording begins with an empty allocator, so that everything it holds later is explained by the recording itself.
-To make one on a card, before anything is allocated there::
+A recording holds events, and what was held after the last one. It may begin in the middle of a program: what was held
+before the first event follows from both. To make one on a card::
 
     torch.cuda.memory._record_memory_history(max_entries=1_000_000, context=None, stacks="python")
     ...                                                       # the workload
     snapshot = torch.cuda.memory._snapshot()
     recording = from_device_trace(
         snapshot["device_traces"][0],
+        segments=snapshot["segments"],
         settings=os.environ.get("PYTORCH_ALLOC_CONF", ""),    # or snapshot["allocator_settings"]["PYTORCH_ALLOC_CONF"]
         card=torch.cuda.get_device_name(0),
         total_bytes=torch.cuda.get_device_properties(0).total_memory,
@@ -17,53 +18,32 @@ To make one on a card, before anything is allocated there::
     )
     recording.write("tests/recordings/h200_resnet18.json.gz")
 
-The file is JSON, compressed with gzip where its name ends in ``.gz``::
-
-    {"format": 1, "workload": …, "card": …, "total_bytes": …, "torch_version": …, "settings": …, "stats": {…},
-     "base_address": …, "actions": "AaaffF…", "addresses": […], "bytes": […], "streams": […]}
-
-``actions`` has one letter an event: a alloc, f a free that completes at once, r free_requested and c free_completed
-where they lie apart, A segment_alloc, F segment_free, M segment_map, U segment_unmap, o oom. ``addresses`` has one
-number an event, counted from ``base_address``, 0 for o. ``bytes`` has one number for each a, A, F, M, U and o:
-what a free gives back is known from its alloc. ``streams`` has one number an event, or is empty where all ran on
-stream 0; streams are numbered by their handles, 0 being the default stream. ``stats`` are the counters of the card
-at the end, by the names of ``torch.cuda.memory_stats``, as many as there are.
+The format of the file stands in ``_recording_file.py``.
 """
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bigmodel_lab.errors import DataError
 from bigmodel_lab.i18n import text
-from bigmodel_lab.memory._device import Action, TraceEntry
+from bigmodel_lab.memory._device import TraceEntry
+from bigmodel_lab.memory._layout import laid_out
+from bigmodel_lab.memory._picture import pictured_segment
+from bigmodel_lab.memory._recording_file import columns_of, end_of, events_of, read_columns, write_columns
+from bigmodel_lab.memory.segments import Segment
+from bigmodel_lab.memory.settings import AllocatorSettings
 
-FORMAT = 1
-"""Number of the format; a file with another one is refused."""
-_LETTERS: dict[Action, str] = {
-    "alloc": "a",
-    "free_requested": "r",
-    "free_completed": "c",
-    "segment_alloc": "A",
-    "segment_free": "F",
-    "segment_map": "M",
-    "segment_unmap": "U",
-    "oom": "o",
-}
-_ACTIONS = {letter: action for action, letter in _LETTERS.items()}
-_FREED_AT_ONCE = "f"
-_WITH_BYTES = "aAFMUo"
 _PASSED_OVER = ("snapshot", "user_defined")
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Everything that one allocator did, from empty to the end."""
+    """Everything that one allocator did while it was recorded."""
 
     events: tuple[TraceEntry, ...]
     """In order."""
@@ -79,11 +59,25 @@ class Recording:
     """What ran, in words."""
     stats: Mapping[str, int] = field(default_factory=dict)
     """Counters at the end, by the names of ``torch.cuda.memory_stats``; empty where nobody asked."""
+    end: tuple[Segment, ...] = ()
+    """What was held after the last event, without owners; empty where nobody looked."""
+    fractions: tuple[tuple[int, float], ...] = ()
+    """Shares of the card that ``set_per_process_memory_fraction`` set: before which event, and the share. What was set
+    before the recording stands before event 0."""
+    source: str = ""
+    """Where somebody else published it, e.g. ``"owner/repository@commit:path"``; empty for one of our own."""
+    license: str = ""
+    """Under which it was published, e.g. ``"MIT"``."""
+
+    @cached_property
+    def beginning(self) -> tuple[Segment, ...]:
+        """What was held before the first event, as far as :attr:`end` tells; empty where that is nothing."""
+        return laid_out(self.events, self.end, AllocatorSettings.parse(self.settings)).beginning if self.end else ()
 
     @property
     def peak_reserved_bytes(self) -> int:
         """Most that was held from the driver at once."""
-        reserved = peak = 0
+        reserved = peak = sum(segment.bytes for segment in self.beginning)
         for event in self.events:
             if event.action in ("segment_alloc", "segment_map"):
                 reserved += event.bytes
@@ -98,10 +92,7 @@ class Recording:
         Args:
             path: Ends in ``.json`` or ``.json.gz``.
         """
-        path = Path(path)
-        written = json.dumps(_columns(self), separators=(",", ":")).encode() + b"\n"
-        path.write_bytes(gzip.compress(written, mtime=0) if path.suffix == ".gz" else written)
-        return path
+        return write_columns(columns_of(self), Path(path))
 
 
 def read_recording(path: str | Path) -> Recording:
@@ -113,55 +104,61 @@ def read_recording(path: str | Path) -> Recording:
     Raises:
         DataError: It is of another format.
     """
-    content = Path(path).read_bytes()
-    columns = json.loads(gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content)
-    if not isinstance(columns, dict) or columns.get("format") != FORMAT:
-        raise DataError(
-            text(
-                "recording.format",
-                "{path} is no allocator recording of format {format}. Record it again, or use the version that made it.",
-                path=path,
-                format=FORMAT,
-            )
-        )
-    known = ("settings", "card", "total_bytes", "torch_version", "workload", "stats")
-    return Recording(tuple(_events(columns)), **{name: columns[name] for name in known})
+    columns = read_columns(Path(path))
+    known = ("settings", "card", "total_bytes", "torch_version", "workload", "stats", "source", "license")
+    return Recording(
+        events_of(columns),
+        **{name: columns[name] for name in known if name in columns},
+        end=end_of(columns),
+        fractions=tuple((position, share) for position, share in columns.get("fractions", ())),
+    )
 
 
 def from_device_trace(
     entries: Iterable[Mapping[str, Any]],
     *,
+    segments: Iterable[Mapping[str, Any]] = (),
+    device: int = 0,
     settings: str = "",
     card: str = "",
     total_bytes: int | None = None,
     torch_version: str = "",
     workload: str = "",
     stats: Mapping[str, Any] | None = None,
+    fractions: Iterable[tuple[int, float]] = (),
 ) -> Recording:
     """A recording from one card's entries in ``torch.cuda.memory._snapshot()["device_traces"]``.
 
     Stack traces, times and snapshots are left out. Streams are numbered in the order of their handles.
 
     Args:
-        entries: As torch gives them; history must have been recorded since the allocator was empty, and with
-            room for every entry.
+        entries: As torch gives them, with room for every entry. Without ``segments``, history must have been recorded
+            since the allocator was empty.
+        segments: ``torch.cuda.memory._snapshot()["segments"]``, of all cards.
+        device: Index of the card, among the segments.
         settings: PYTORCH_ALLOC_CONF of the process.
         card: Name of the card.
         total_bytes: Its memory as torch reports it.
         torch_version: ``torch.__version__``.
         workload: What ran, in words.
         stats: ``torch.cuda.memory_stats()`` at the end.
+        fractions: As :attr:`Recording.fractions`, counted in these entries.
 
     Raises:
-        DataError: Something is freed that was never allocated, so the beginning is missing; or memory of the
-            private pool of a CUDA graph, which a recording does not hold.
+        DataError: Something is freed that was never allocated and no segments are given, so the beginning is missing;
+            or memory of the private pool of a CUDA graph, which a recording does not hold.
     """
-    kept = [entry for entry in entries if entry["action"] not in _PASSED_OVER]
-    streams = {handle: number for number, handle in enumerate(sorted({0, *(entry["stream"] for entry in kept)}))}
+    every = list(entries)
+    kept = [entry for entry in every if entry["action"] not in _PASSED_OVER]
+    here = [segment for segment in segments if segment.get("device", 0) == device]
+    handles = {0, *(entry["stream"] for entry in (*kept, *here))}
+    streams = {handle: number for number, handle in enumerate(sorted(handles))}
     events = [
         TraceEntry(entry["action"], entry.get("addr", 0), entry["size"], streams[entry["stream"]]) for entry in kept
     ]
-    if any(tuple(entry.get("pool_id", (0, 0))) != (0, 0) for entry in kept):
+    pools = [entry.get("pool_id", (0, 0)) for entry in kept]
+    pools += [segment.get("segment_pool_id", (0, 0)) for segment in here]
+    if any(tuple(pool) != (0, 0) for pool in pools):
         raise DataError(
             text(
                 "recording.private_pool",
@@ -169,9 +166,28 @@ def from_device_trace(
                 "Record without graphs.",
             )
         )
-    _check_beginning(events)
-    counters = {name: int(value) for name, value in (stats or {}).items()}
-    return Recording(tuple(events), settings, card, total_bytes, torch_version, workload, counters)
+    if not here:
+        _check_beginning(events)
+    return Recording(
+        tuple(events),
+        settings,
+        card,
+        total_bytes,
+        torch_version,
+        workload,
+        stats={name: int(value) for name, value in (stats or {}).items()},
+        end=tuple(_segment(segment, streams) for segment in here),
+        fractions=tuple((_kept_before(every, position), share) for position, share in fractions),
+    )
+
+
+def _kept_before(entries: Sequence[Mapping[str, Any]], position: int) -> int:
+    return sum(entry["action"] not in _PASSED_OVER for entry in entries[:position])
+
+
+def _segment(segment: Mapping[str, Any], streams: Mapping[int, int]) -> Segment:
+    """A segment of a snapshot; the stream by its number."""
+    return replace(pictured_segment(segment), stream=streams[segment["stream"]])
 
 
 def _check_beginning(events: Iterable[TraceEntry]) -> None:
@@ -190,64 +206,10 @@ def _check_beginning(events: Iterable[TraceEntry]) -> None:
                     text(
                         "recording.beginning",
                         "{bytes} bytes at {address:#x} are given back that were never taken: the beginning is missing. "
-                        "Start recording before the first allocation, with max_entries above the number of entries.",
+                        "Give the snapshot's segments too, or start recording before the first allocation, with "
+                        "max_entries above the number of entries.",
                         bytes=event.bytes,
                         address=event.address,
                     )
                 )
             known.remove(event.address)
-
-
-def _columns(recording: Recording) -> dict[str, Any]:
-    folded = list(_folded(recording.events))
-    base = min((event.address for _, event in folded if event.action != "oom"), default=0)
-    return {
-        "format": FORMAT,
-        "workload": recording.workload,
-        "card": recording.card,
-        "total_bytes": recording.total_bytes,
-        "torch_version": recording.torch_version,
-        "settings": recording.settings,
-        "stats": dict(recording.stats),
-        "base_address": base,
-        "actions": "".join(letter for letter, _ in folded),
-        "addresses": [0 if event.action == "oom" else event.address - base for _, event in folded],
-        "bytes": [event.bytes for letter, event in folded if letter in _WITH_BYTES],
-        "streams": [event.stream for _, event in folded] if any(event.stream for _, event in folded) else [],
-    }
-
-
-def _folded(events: Iterable[TraceEntry]) -> Iterator[tuple[str, TraceEntry]]:
-    """Letters and events, a free that completes at once being one."""
-    waiting: TraceEntry | None = None
-    for event in events:
-        if waiting is not None:
-            at_once = event.action == "free_completed" and event.address == waiting.address
-            yield _FREED_AT_ONCE if at_once else "r", waiting
-            waiting = None
-            if at_once:
-                continue
-        if event.action == "free_requested":
-            waiting = event
-        else:
-            yield _LETTERS[event.action], event
-    if waiting is not None:
-        yield "r", waiting
-
-
-def _events(columns: Mapping[str, Any]) -> Iterator[TraceEntry]:
-    """The events that :func:`_columns` wrote."""
-    base, actions = columns["base_address"], columns["actions"]
-    sizes = iter(columns["bytes"])
-    asked: dict[int, int] = {}
-    streams = columns["streams"] or [0] * len(actions)
-    for letter, offset, stream in zip(actions, columns["addresses"], streams, strict=True):
-        address = 0 if letter == "o" else base + offset
-        size = next(sizes) if letter in _WITH_BYTES else asked[address]
-        if letter == "a":
-            asked[address] = size
-        if letter == _FREED_AT_ONCE:
-            yield TraceEntry("free_requested", address, size, stream)
-            yield TraceEntry("free_completed", address, size, stream)
-        else:
-            yield TraceEntry(_ACTIONS[letter], address, size, stream)

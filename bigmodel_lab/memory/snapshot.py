@@ -9,27 +9,25 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
-from bigmodel_lab.errors import DataError
+from bigmodel_lab.errors import ConfigError, DataError
 from bigmodel_lab.i18n import text
-from bigmodel_lab.memory._call_stacks import category_of, maker_of
+from bigmodel_lab.memory._call_stacks import NOTHING, Told, maker_of, told_by
+from bigmodel_lab.memory._conf import NONE
+from bigmodel_lab.memory._device import TraceEntry
+from bigmodel_lab.memory._layout import laid_out
+from bigmodel_lab.memory._picture import pictured_segment
 from bigmodel_lab.memory._snapshot_file import read_plain_pickle
 from bigmodel_lab.memory.requests import Allocation, Mark, RequestTrace
 from bigmodel_lab.memory.segments import Block, Segment
+from bigmodel_lab.memory.settings import AllocatorSettings
 
 Entry: TypeAlias = Mapping[str, Any]
-_ROUNDED_TO = 512  # kMinBlockSize of c10/core/AllocatorConfig.h
 _GROWS = {"segment_alloc": 1, "segment_map": 1, "segment_free": -1, "segment_unmap": -1}
-State: TypeAlias = Literal["active_allocated", "active_pending_free", "inactive"]
-_STATES: dict[str, State] = {
-    "active_allocated": "active_allocated",
-    "active_pending_free": "active_pending_free",
-    "active_awaiting_free": "active_pending_free",  # so PyTorch's documentation calls it
-    "inactive": "inactive",
-}
+_PASSED_OVER = ("snapshot", "user_defined")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Snapshot:
     trace: RequestTrace
     """Requests and frees. What was there before the recording is asked for at its beginning."""
     allocated: tuple[int, ...]
-    """Allocated bytes after each entry: exact for what was still there at the end, else the request rounded up to 512 B."""
+    """Allocated bytes after each entry, in blocks: their lengths follow from the addresses of their neighbours."""
     reserved: tuple[int, ...]
     """Reserved bytes after each entry."""
     segments: tuple[Segment, ...]
@@ -102,7 +100,8 @@ def read_snapshot(source: Mapping[str, Any] | str | Path, *, device: int | None 
     chosen = _fullest(found["segments"]) if device is None else device
     segments = [segment for segment in found["segments"] if segment.get("device", 0) == chosen]
     traces = found["device_traces"]
-    return _Reading(segments, traces[chosen] if chosen < len(traces) else ()).snapshot(chosen, card)
+    history = traces[chosen] if chosen < len(traces) else ()
+    return _Reading(segments, history, settings_of(found)).snapshot(chosen, card)
 
 
 def _fullest(segments: Iterable[Entry]) -> int:
@@ -112,6 +111,28 @@ def _fullest(segments: Iterable[Entry]) -> int:
     return held.most_common(1)[0][0] if held else 0
 
 
+def settings_of(snapshot: Mapping[str, Any]) -> AllocatorSettings:
+    """What of the allocator's settings a snapshot holds; the defaults where it holds none, or some of another version.
+
+    Args:
+        snapshot: What ``torch.cuda.memory._snapshot()`` returned.
+
+    >>> settings_of({"allocator_settings": {"max_split_size": 134217728}}).max_split_size_mb
+    128
+    """
+    known = snapshot.get("allocator_settings", {})
+    split = known.get("max_split_size", -1)
+    by_size = known.get("roundup_power2_divisions", {})
+    try:
+        return AllocatorSettings(
+            max_split_size_mb=split >> 20 if split > 0 else None,
+            roundup_power2_divisions=tuple(by_size[size] for size in sorted(by_size, key=int)) or NONE,
+            expandable_segments=bool(known.get("expandable_segments", False)),
+        )
+    except ConfigError:
+        return AllocatorSettings()
+
+
 @dataclass
 class _Found:
     """One allocation while it is being read."""
@@ -119,11 +140,13 @@ class _Found:
     bytes: int
     block_bytes: int
     frames: Sequence[Entry]
-    stays: bool = True
+    told: Told = NOTHING
+    outlives: bool | None = False
+    """It was still there when the pass that made it had ended; None where the pass never ended."""
 
     def allocation(self) -> Allocation:
         """As it stands in the trace."""
-        return Allocation(self.bytes, category_of(self.frames, stays=self.stays), maker=maker_of(self.frames))
+        return Allocation(self.bytes, self.told.category(outlives=self.outlives), maker=maker_of(self.frames))
 
 
 @dataclass
@@ -132,14 +155,22 @@ class _Reading:
 
     segments: Sequence[Entry]
     history: Sequence[Entry]
+    settings: AllocatorSettings
     earlier: list[_Found] = field(default_factory=list)
     later: list[_Found] = field(default_factory=list)
     sequence: list[tuple[bool, _Found, int]] = field(default_factory=list)  # born or given back; reserved has grown by
     marks: list[tuple[int, str]] = field(default_factory=list)
     alive: dict[int, _Found] = field(default_factory=dict)
     pending: dict[int, _Found] = field(default_factory=dict)
+    in_pass: list[_Found] = field(default_factory=list)  # made in the pass that runs, in the backward pass or a step
+    phase: str = ""
     grown: int = 0
     stopped_at: int | None = None
+
+    def __post_init__(self) -> None:
+        self.held = tuple(pictured_segment(segment) for segment in self.segments)
+        events = [_event(entry) for entry in self.history if entry["action"] not in _PASSED_OVER]
+        self.layout = laid_out(events, self.held, self.settings)
 
     def snapshot(self, device: int, card: str) -> Snapshot:
         """Read all of it."""
@@ -162,7 +193,7 @@ class _Reading:
                 _running((found.block_bytes if born else -found.block_bytes) for born, found, _ in entries)
             ),
             reserved=tuple(reserved_before + grown for *_, grown in entries),
-            segments=tuple(self._segment(segment, numbers) for segment in self.segments),
+            segments=tuple(self._owned(segment, numbers) for segment in self.held),
             device=device,
             card=card,
             stopped_at=None if self.stopped_at is None else self.stopped_at + before,
@@ -182,18 +213,36 @@ class _Reading:
             self.grown += _GROWS[action] * entry["size"]
 
     def _born(self, entry: Entry) -> None:
-        found = _Found(entry["size"], _rounded(entry["size"]), entry.get("frames", ()))
+        length = self.layout.lengths[len(self.later)]
+        found = _Found(entry["size"], length, entry.get("frames", ()))
+        found.told = told_by(found.frames)
         self._mark(entry)
+        self._follow_pass(found)
         self.later.append(found)
         self.alive[entry["addr"]] = found
         self.sequence.append((True, found, self.grown))
 
+    def _follow_pass(self, found: _Found) -> None:
+        """A request from outside ends a pass: what that made and is still there was made to be kept."""
+        phase = found.told.phase
+        if phase is not None and phase != self.phase:
+            self._end_pass(outlives=True)
+            self.phase = phase
+        if phase:
+            self.in_pass.append(found)
+
+    def _end_pass(self, *, outlives: bool | None) -> None:
+        alive = {id(found) for found in self.alive.values()}
+        for found in self.in_pass:
+            if id(found) in alive:
+                found.outlives = outlives
+        self.in_pass.clear()
+
     def _freed(self, entry: Entry) -> None:
         found = self.alive.pop(entry["addr"], None)
         if found is None:  # it was there before the recording
-            found = _Found(entry["size"], _rounded(entry["size"]), ())
+            found = _Found(entry["size"], self.layout.earlier[entry["addr"]].bytes, ())
             self.earlier.append(found)
-        found.stays = False
         self.pending[entry["addr"]] = found
         self.sequence.append((False, found, self.grown))
 
@@ -204,34 +253,23 @@ class _Reading:
             self.marks.append((len(self.sequence), phase))
 
     def _find_what_stayed(self) -> None:
-        """The blocks in use at the end: their true length, and those that no entry of the history asked for."""
-        for block in _located(self.segments):
-            if block["state"] == "active_allocated":
-                found = self.alive.get(block["address"])
-                if found is None:
-                    found = _Found(block.get("requested_size", block["size"]), 0, block.get("frames", ()))
-                    self.earlier.append(found)
-                    self.alive[block["address"]] = found
-                found.block_bytes = block["size"]
+        """The blocks in use at the end, also those that no entry of the history asked for."""
+        self._end_pass(outlives=None if self.stopped_at == len(self.sequence) else True)
+        for recorded in _located(self.segments):
+            if recorded["state"] == "active_allocated" and recorded["address"] not in self.alive:
+                frames = recorded.get("frames", ())
+                asked = recorded.get("requested_size", recorded["size"])
+                found = _Found(asked, recorded["size"], frames, told_by(frames), outlives=True)
+                self.earlier.append(found)
+                self.alive[recorded["address"]] = found
 
-    def _segment(self, segment: Entry, numbers: Mapping[int, int]) -> Segment:
-        private_pool = segment.get("segment_pool_id", (0, 0))
-        return Segment(
-            address=segment["address"],
-            bytes=segment["total_size"],
-            pool="small" if segment["segment_type"] == "small" else "large",
-            stream=segment["stream"],
-            blocks=tuple(self._block(block, numbers) for block in _located([segment])),
-            is_expandable=bool(segment.get("is_expandable", False)),
-            private_pool=private_pool[1] or private_pool[0],  # one of the two is 0
-        )
+    def _owned(self, segment: Segment, numbers: Mapping[int, int]) -> Segment:
+        return replace(segment, blocks=tuple(self._with_owner(block, numbers) for block in segment.blocks))
 
-    def _block(self, block: Entry, numbers: Mapping[int, int]) -> Block:
-        state = _STATES[block["state"]]
-        asked = 0 if state == "inactive" else block.get("requested_size", block["size"])
-        held = {"active_allocated": self.alive, "active_pending_free": self.pending, "inactive": {}}[state]
-        found = held.get(block["address"])
-        return Block(block["address"], block["size"], asked, state, None if found is None else numbers[id(found)])
+    def _with_owner(self, block: Block, numbers: Mapping[int, int]) -> Block:
+        held = {"active_allocated": self.alive, "active_pending_free": self.pending, "inactive": {}}[block.state]
+        found = held.get(block.address)
+        return replace(block, owner=None if found is None else numbers[id(found)])
 
     def _notes(self) -> tuple[str, ...]:
         if not self.history:
@@ -245,9 +283,20 @@ class _Reading:
         return (
             text(
                 "snapshot.guessed",
-                "Categories are read from the recorded call stacks; what they do not tell is shown as not recorded. "
-                "Memory that was given back counts as its request rounded up to 512 B: a recording does not hold the "
-                "length of its block.",
+                "Categories are read from the recorded call stacks; what they do not tell is shown as not recorded.",
+            ),
+            *self._note_of_autograd(),
+        )
+
+    def _note_of_autograd(self) -> tuple[str, ...]:
+        """Where only Python's stacks were recorded, the backward pass has none."""
+        if not any(found.frames for found in self.later) or all(found.frames for found in self.later):
+            return ()
+        return (
+            text(
+                "snapshot.python_stacks",
+                "Some requests have no call stack, as those of the backward pass where only Python's stacks are "
+                "recorded. Record with stacks='all', which is the default, to see what they are for.",
             ),
         )
 
@@ -270,5 +319,5 @@ def _running(changes: Iterable[int]) -> Iterable[int]:
         yield total
 
 
-def _rounded(size: int) -> int:
-    return max(1, -(-size // _ROUNDED_TO)) * _ROUNDED_TO
+def _event(entry: Entry) -> TraceEntry:
+    return TraceEntry(entry["action"], entry.get("addr", 0), entry["size"], entry.get("stream", 0))

@@ -1,4 +1,4 @@
-"""Recordings for the tests: a simulated session, and the files of real cards."""
+"""Recordings for the tests: a simulated session, and the files of real and emulated cards."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bigmodel_lab.memory.settings import AllocatorSettings
 
 MIB = 1 << 20
 FOLDER = Path(__file__).parent.parent / "recordings"
-"""Real ones; benchmarks/gpu/memory_truth.py makes them."""
+"""Of real cards and of an emulated one; its README names their sources."""
 TOTAL_BYTES = 600 * MIB
 
 
-def real_recordings() -> list[Path]:
-    """Files from real cards, by name; none until a card was at hand."""
-    return sorted(path for path in FOLDER.glob("*.json*"))
+def recorded_files() -> list[Path]:
+    """Files of the folder, by name."""
+    return sorted(FOLDER.glob("*.json*"))
 
 
 class Shuffled(Driver):

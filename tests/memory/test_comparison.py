@@ -1,7 +1,7 @@
 """Recorded allocators, event by event: every segment in order, size and address.
 
-Files of real cards lie in tests/recordings/ as soon as a card was at hand (benchmarks/gpu/memory_truth.py); until
-then this runs on what the simulated allocator itself recorded, which proves the comparison, not the allocator.
+The files of tests/recordings/ prove the simulated allocator; what the simulated allocator itself recorded proves the
+comparison.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import pytest
 
 from bigmodel_lab.errors import OutOfDeviceMemory
 from bigmodel_lab.memory.allocator import CachingAllocator, TraceEntry
-from bigmodel_lab.memory.comparison import compare
+from bigmodel_lab.memory.comparison import Comparison, compare
 from bigmodel_lab.memory.recording import Recording, read_recording
 from bigmodel_lab.memory.settings import AllocatorSettings
-from tests.memory.recorded import real_recordings, simulated
+from tests.memory.recorded import recorded_files, simulated
 
 CONFS = (
     "",
@@ -30,28 +30,60 @@ CONFS = (
 
 
 @pytest.fixture(
-    params=[*real_recordings(), *CONFS], ids=lambda source: source.name if isinstance(source, Path) else source
+    scope="module",
+    params=[*recorded_files(), *CONFS],
+    ids=lambda source: source.name if isinstance(source, Path) else source,
 )
 def recording(request: pytest.FixtureRequest) -> Recording:
-    """Each file of a real card, and simulated sessions under several settings."""
+    """Each file of tests/recordings, and simulated sessions under several settings."""
     return read_recording(request.param) if isinstance(request.param, Path) else simulated(request.param)
 
 
-def test_every_event_is_reproduced(recording):
+@pytest.fixture(scope="module")
+def compared(recording: Recording) -> Comparison:
+    """The recording beside the simulated allocator."""
+    return compare(recording)
+
+
+def test_every_event_is_reproduced(compared):
     """Every segment_alloc, segment_free, segment_map, segment_unmap, every alloc's address, and each failure."""
-    found = compare(recording)
-
-    assert (found.position, found.recorded, found.simulated) == (None, None, None)
-    assert found.is_exact
+    assert (compared.position, compared.recorded, compared.simulated) == (None, None, None)
+    assert compared.is_exact
 
 
-def test_peaks_are_reproduced(recording):
+def test_what_is_held_in_the_end_is_reproduced(recording, compared):
+    """Every segment and every block: length, request, state. Simulated sessions did not keep it."""
+    held = tuple(
+        replace(segment, blocks=tuple(replace(block, owner=None) for block in segment.blocks))
+        for segment in compared.allocator.segments()
+    )
+
+    assert held == (recording.end or held)
+
+
+def test_peaks_are_reproduced(recording, compared):
     """Reserved bytes exactly, and what every counter that was recorded says in the end."""
-    allocator = compare(recording).allocator
+    allocator = compared.allocator
     counted = {n: v for n, v in recording.stats.items() if n.endswith(".current") and "private" not in n}
 
     assert allocator.peak_reserved_bytes == recording.peak_reserved_bytes
     assert {name: allocator.stats()[name] for name in counted} == counted
+
+
+def test_recordings_of_real_cards_and_of_an_emulated_one_are_there():
+    """Real ones name where they come from and under which licence; emulated ones say so."""
+    made = {path.name: read_recording(path) for path in recorded_files()}
+    others = [recording for recording in made.values() if recording.source]
+
+    assert len(others) >= 7
+    assert all(recording.license == "MIT" for recording in others)
+    assert all(made[name].card.startswith("emulated") for name in made if name.startswith("emulated"))
+    assert sum(name.startswith("emulated") for name in made) >= 17
+
+
+def test_every_file_holds_what_was_there_in_the_end():
+    """Else its beginning would not be known, and the comparison would end with the last event."""
+    assert all(read_recording(path).end for path in recorded_files())
 
 
 @pytest.mark.parametrize("conf", CONFS)

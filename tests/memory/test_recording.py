@@ -105,12 +105,12 @@ def test_streams_are_left_out_where_there_is_one(tmp_path):
 
 
 # without the time of day, as the names of the tests are the same in every process
-@pytest.mark.parametrize("content", [b'{"format": 2}', b"[]", gzip.compress(b'{"actions": ""}', mtime=0)])
+@pytest.mark.parametrize("content", [b'{"format": 3}', b"[]", gzip.compress(b'{"actions": ""}', mtime=0)])
 def test_another_format_is_refused(tmp_path, content):
     """What is no recording of this format is said to be none."""
     path = tmp_path / "other.json"
     path.write_bytes(content)
-    with pytest.raises(DataError, match="no allocator recording of format 1"):
+    with pytest.raises(DataError, match="no allocator recording of format 2"):
         read_recording(path)
 
 
