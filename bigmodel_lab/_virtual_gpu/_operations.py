@@ -17,6 +17,7 @@ from bigmodel_lab._virtual_gpu._ledger import Ledger
 from bigmodel_lab._virtual_gpu._modules import ModulePath
 from bigmodel_lab._virtual_gpu._optimizers import OptimizerSteps
 from bigmodel_lab._virtual_gpu._rules import MASK_FILLED, MASK_MADE, charged_bytes
+from bigmodel_lab.memory.handles import Handles
 from bigmodel_lab.memory.requests import Category
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Call, ExtraMemory, Target
@@ -52,6 +53,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in PyTorch
         self.on_host = False
         """What happens now happens on the host, and concerns the card not at all."""
+        self.handles = Handles()
+        """Of cuBLAS, which keeps a workspace for each."""
         self._ledger, self._target, self._modules, self._optimizers = ledger, target, modules, optimizers
         self._dead = ledger.dead
         self._operations: dict[int, Operation] = {}
@@ -120,6 +123,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
     def give_back_kept(self) -> None:
         """Give back workspaces; the next operation that needs one makes it anew."""
         self._kept.clear()
+        self.handles.forget()
         self._ledger.give_back_kept()
 
     def _decide_mask(self, func: Any, args: Any) -> None:
@@ -197,9 +201,12 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
             asked = Asked(extra.bytes, "temporary", extra.label)
             if extra.stays_as is None:
                 self._ledger.borrow(asked)
-            elif extra.stays_as not in self._kept:
-                self._ledger.keep(asked)
-                self._kept.add(extra.stays_as)
+            else:
+                handle = self.handles.of_backward() if call.is_backward else self.handles.of_this_thread()
+                kept = f"{extra.stays_as.partition(' ')[0]} {handle}"  # a handle goes from thread to thread
+                if kept not in self._kept:
+                    self._ledger.keep(asked)
+                    self._kept.add(kept)
 
     def _entered(self, phase: str) -> str:
         """The phase that the program is in, marked where it begins; what is loaded belongs to no step."""

@@ -34,7 +34,8 @@ def estimate_run(trainer: Stepper, card: Card) -> MemoryEstimate:
         TraceError: The step cannot be followed without data.
     """
     capability = card.capability
-    target = Target(capability, cublas_workspace_bytes(capability), cublaslt_workspace_bytes(capability))
+    workspaces = cublas_workspace_bytes(capability), cublaslt_workspace_bytes(capability)
+    target = Target(capability, *workspaces, forward_threads=trainer.memory.computing_threads())
     source = ModelSource(trainer.name, partial(on_meta, trainer.model))
     plan = Plan(
         source,

@@ -24,6 +24,9 @@ class Target:
     """What cuBLAS gets for each thread that multiplies matrices; 0 where torch leaves it to cuBLAS."""
     cublaslt_workspace_bytes: int = 0
     """What cuBLASLt gets besides, for each thread that adds a bias in the same kernel; 0 where it shares cuBLAS's."""
+    forward_threads: int = 1
+    """Threads that have such workspaces while a step runs, beside that of the backward pass: 2 where a run in the
+    background was tried out on the main thread first."""
 
 
 @dataclass(frozen=True)
