@@ -17,6 +17,7 @@ from bigmodel_lab._virtual_gpu._ledger import Ledger
 from bigmodel_lab._virtual_gpu._modules import ModulePath
 from bigmodel_lab._virtual_gpu._optimizers import OptimizerSteps
 from bigmodel_lab._virtual_gpu._rules import MASK_FILLED, MASK_MADE, charged_bytes
+from bigmodel_lab.memory.handles import Handles
 from bigmodel_lab.memory.requests import Category
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Call, Extra, ExtraMemory, Freed, Step, Target
@@ -52,6 +53,8 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in PyTorch
         self.on_host = False
         """What happens now happens on the host, and concerns the card not at all."""
+        self.handles = Handles()
+        """Of cuBLAS, which keeps a workspace for each."""
         self._ledger, self._target, self._modules, self._optimizers = ledger, target, modules, optimizers
         self._dead = ledger.dead
         self._operations: dict[int, Operation] = {}
@@ -120,6 +123,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
     def give_back_kept(self) -> None:
         """Give back workspaces; the next operation that needs one makes it anew."""
         self._kept.clear()
+        self.handles.forget()
         self._ledger.give_back_kept()
 
     def _decide_mask(self, func: Any, args: Any) -> None:
@@ -197,21 +201,28 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
         steps = tuple(rule(call, self._target))
         try:
             for step in steps:
-                self._follow(step, borrowed)
+                self._follow(step, borrowed, call)
         finally:
             for piece in borrowed.values():
                 self._ledger.give_back(piece)
 
-    def _follow(self, step: Step, borrowed: dict[int, tuple[int, int]]) -> None:
+    def _follow(self, step: Step, borrowed: dict[int, tuple[int, int]], call: Call) -> None:
         if isinstance(step, Freed):
             self._ledger.give_back(borrowed.pop(id(step.extra)))
         elif isinstance(step, Extra) and step.bytes:
             asked = Asked(step.bytes, "temporary", step.label)
             if step.stays_as is None:
                 borrowed[id(step)] = self._ledger.borrow(asked)
-            elif step.stays_as not in self._kept:
-                self._ledger.keep(asked)
-                self._kept.add(step.stays_as)
+            else:
+                self._keep(asked, step.stays_as, call)
+
+    def _keep(self, asked: Asked, name: str, call: Call) -> None:
+        """A workspace of the thread's handle, unless that has one: a handle goes from thread to thread."""
+        handle = self.handles.of_backward() if call.is_backward else self.handles.of_this_thread()
+        kept = f"{name.partition(' ')[0]} {handle}"
+        if kept not in self._kept:
+            self._ledger.keep(asked)
+            self._kept.add(kept)
 
     def _entered(self, phase: str) -> str:
         """The phase that the program is in, marked where it begins; what is loaded belongs to no step."""

@@ -284,6 +284,11 @@ class VirtualGpu:
         self._look()
         self._operations.give_back_kept()
 
+    @property
+    def computing_threads(self) -> int:
+        """Threads that have a workspace of cuBLAS while a step runs, beside that of the backward pass; at least 1."""
+        return self._operations.handles.beside_backward
+
     def reset_peaks(self) -> None:
         """Peaks count from here, as after ``torch.cuda.reset_peak_memory_stats``."""
         allocator = self._look()

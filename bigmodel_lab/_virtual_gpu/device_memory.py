@@ -54,6 +54,13 @@ class VirtualMemory:
         """As on a card."""
         self._gpu.clear_workspaces()
 
+    def computes_here(self, *, trains: bool = False) -> None:
+        """The card itself sees who multiplies matrices."""
+
+    def computing_threads(self) -> int:
+        """As the card has seen them."""
+        return self._gpu.computing_threads
+
     def set_fraction(self, share: float | None) -> None:
         """A cap on the simulated allocator."""
         self._gpu.set_memory_fraction(1.0 if share is None else share)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -33,7 +34,7 @@ def estimate_run(trainer: Stepper, card: Card) -> MemoryEstimate:
     Raises:
         TraceError: The step cannot be followed without data.
     """
-    target = Target.of(card)
+    target = replace(Target.of(card), forward_threads=trainer.memory.computing_threads())
     source = ModelSource(trainer.name, partial(on_meta, trainer.model))
     plan = Plan(
         source,

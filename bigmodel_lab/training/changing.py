@@ -11,6 +11,7 @@ import torch
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.training.config import TrainConfig
+from bigmodel_lab.training.optimizer_state import load_optimizer_state
 from bigmodel_lab.training.schedules import Schedule
 
 if TYPE_CHECKING:
@@ -23,8 +24,10 @@ _OF_THE_MEMORY = frozenset(("expandable_segments", "memory_fraction"))
 _READ_WHEN_NEEDED = frozenset(("evaluation_batch_size", "early_stopping", "on_oom", "checkpoint"))
 CHANGEABLE = _OF_THE_STEP | _OF_THE_MEMORY | _READ_WHEN_NEEDED | {*BATCH_FIELDS, "optimizer_options", "learning_rate"}
 """Fields of :class:`TrainConfig` that a run can change between two steps; all others need a new run."""
-_KERNELS = frozenset(("fused", "foreach"))
+_KERNELS = frozenset(("fused", "foreach", "capturable"))
 """Options of an optimizer that change how it computes, not what."""
+_UNTOLD: Mapping[str, bool | None] = {"fused": None, "foreach": None, "capturable": False}
+"""What they are where nobody says it: torch's defaults."""
 _RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 """Of a parameter group: its learning rate, and those that schedules of torch keep beside it."""
 
@@ -92,12 +95,13 @@ def change_optimizer(optimizer: torch.optim.Optimizer, options: Mapping[str, Any
 
     Args:
         optimizer: Changed in place.
-        options: All of its options; only ``fused`` and ``foreach`` are looked at, and what is missing is torch's default.
+        options: All of its options; only ``fused``, ``foreach`` and ``capturable`` are looked at, and what is
+            missing is torch's default.
     """
     state = optimizer.state_dict()
     for group in state["param_groups"]:
-        group.update({name: options.get(name) for name in _KERNELS if name in group})
-    optimizer.load_state_dict(state)  # puts the count of steps where these kernels want it
+        group.update({name: options.get(name, _UNTOLD[name]) for name in _KERNELS if name in group})
+    load_optimizer_state(optimizer, state)
 
 
 def change_learning_rate(optimizer: torch.optim.Optimizer, schedule: Schedule | None, factor: float) -> None:

@@ -7,6 +7,7 @@ device of whose memory nothing is known.
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from torch.autograd.graph import save_on_cpu
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.memory.handles import Handles
 
 _EXPANDABLE = "expandable_segments:"
+_HANDLES: defaultdict[int, Handles] = defaultdict(Handles)
+"""By the number of the device; of this process, whoever asks."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,16 @@ class DeviceMemory(Protocol):
 
     def clear_workspaces(self) -> None:
         """Let go of what libraries keep of the allocator for their next call, as cuBLAS does; they take it again then."""
+
+    def computes_here(self, *, trains: bool = False) -> None:
+        """The calling thread computes on the device, and libraries keep workspaces for it.
+
+        Args:
+            trains: It runs backward passes, which have a thread of their own.
+        """
+
+    def computing_threads(self) -> int:
+        """Threads for which workspaces are kept while a step runs, beside that of the backward pass; at least 1."""
 
     def set_fraction(self, share: float | None) -> None:
         """PyTorch takes at most this share of the device from now on; None is all of it."""
@@ -102,6 +116,13 @@ class UnknownMemory:
 
     def clear_workspaces(self) -> None:
         """There are none."""
+
+    def computes_here(self, *, trains: bool = False) -> None:
+        """Nothing is kept."""
+
+    def computing_threads(self) -> int:
+        """The one that asks."""
+        return 1
 
     def set_fraction(self, share: float | None) -> None:
         """There is nothing to cap."""
@@ -167,6 +188,19 @@ class CudaMemory(UnknownMemory):
         clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001 (there is no public one)
         if clear is not None:
             clear()
+            for handles in _HANDLES.values():  # of all devices, as PyTorch clears them
+                handles.forget()
+
+    def computes_here(self, *, trains: bool = False) -> None:
+        """What cuBLAS keeps for each thread of this process."""
+        handles = _HANDLES[self._device.index or 0]
+        handles.of_this_thread()
+        if trains:
+            handles.of_backward()
+
+    def computing_threads(self) -> int:
+        """Those that this library knows of."""
+        return _HANDLES[self._device.index or 0].beside_backward
 
     def set_fraction(self, share: float | None) -> None:
         """A cap on the caching allocator; neither the context nor other libraries count."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from bigmodel_lab.training.device_memory import DeviceMemory
+from bigmodel_lab.training.optimizer_state import load_optimizer_state
 from bigmodel_lab.training.precision import Arithmetic
 from bigmodel_lab.training.randomness import Randomness, RandomNumbers
 
@@ -63,7 +64,7 @@ class Snapshot:
         with self._memory.host(), torch.no_grad():  # what is read here stays in main memory
             for tensor, saved in zip(tensors_of(self._model), self._tensors, strict=True):
                 tensor.copy_(saved)
-            self._optimizer.load_state_dict(_copied(self._state))
+            load_optimizer_state(self._optimizer, _copied(self._state))
         now = self._arithmetic()
         now.start_over()
         if self._scaler:  # of another number format there may be none

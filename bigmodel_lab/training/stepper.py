@@ -151,6 +151,7 @@ class Stepper:
     @contextmanager
     def judging(self) -> Iterator[Task]:
         """The task in evaluation mode and in the run's number format; random numbers drawn leave no trace."""
+        self.memory.computes_here()
         with self._randomness.borrowed(), self._arrangement.in_force(), evaluating(self.model):
             yield self._arrangement.task
 
@@ -208,6 +209,7 @@ class Stepper:
             dropping(self.model, self.config.dropout),
         ):
             change_memory(self.memory, TrainConfig(), self.config)
+            self.memory.computes_here(trains=True)
             try:
                 yield
             finally:
@@ -222,6 +224,7 @@ class Stepper:
         if config.freeze:
             freeze(model, *config.freeze)
         arithmetic = arithmetic_of(precision, device.device)
+        self.memory.computes_here()
         with self._randomness.borrowed():
             fit = probe(model, data, device.device, arithmetic, own_loss=loss, documented_loss=documented_loss)
         check_single_sample(config, len(data.train), fit.needs_two)

@@ -27,6 +27,7 @@ from bigmodel_lab.training.ending import RecordedEnd
 from bigmodel_lab.training.evaluate import Evaluation, evaluate
 from bigmodel_lab.training.freezing import hold_frozen_norms
 from bigmodel_lab.training.observers import BestEpoch, EpochEnd, load_states, states_of
+from bigmodel_lab.training.optimizer_state import load_optimizer_state
 from bigmodel_lab.training.out_of_memory import forget_failure, is_out_of_memory
 from bigmodel_lab.training.readings import Readings, readings_for
 from bigmodel_lab.training.recorder import RATE_KEYS, Recorder
@@ -208,7 +209,7 @@ class Trainer(Stepper):
             state: What :meth:`state` gave.
         """
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_optimizer_state(self.optimizer, state["optimizer"])
         self._arrangement.arithmetic.load_state(state["arithmetic"])
         self._randomness.load_state(state["randomness"])
         self.go_to(state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -72,3 +73,25 @@ def test_the_range_holds_without_a_measured_step(name: str) -> None:
     effect, measured = predicted_and_measured(*CHANGES[name], anchored=False)
 
     assert effect.least_bytes <= measured <= effect.most_bytes
+
+
+@pytest.mark.parametrize("in_background", [False, True])
+def test_the_estimate_of_a_run_has_the_workspaces_of_its_threads(in_background: bool) -> None:
+    """In the background there are three of cuBLAS: of the thread that tried the model out, of the run, of its backward pass."""
+    gpu = small_gpu(1200)
+    with gpu:
+        trainer = trainer_on(gpu, FakeLog(), Layers(), micro_batch_size=64, max_steps=3)
+
+    def train() -> None:
+        with gpu:
+            trainer.run()
+
+    with ThreadPoolExecutor(1) as background:
+        background.submit(train).result() if in_background else train()
+    predicted = estimate_run(trainer, gpu.card)
+    workspaces = [one for one in predicted.trace.allocations if one.maker == "cuBLAS workspace"]
+
+    assert len(workspaces) == (3 if in_background else 2)
+    assert predicted.peak_allocated_bytes + resident_bytes(trainer.data) == pytest.approx(
+        gpu.peak_allocated_bytes, rel=0.01
+    )

@@ -30,6 +30,9 @@ class Target:
     """What cuBLASLt gets besides, for each thread that adds a bias in the same kernel; 0 where it shares cuBLAS's."""
     multiprocessors: int = 108
     """How many the card has, by which kernels divide their work; an A100's where nobody knows."""
+    forward_threads: int = 1
+    """Threads that have such workspaces while a step runs, beside that of the backward pass: 2 where a run in the
+    background was tried out on the main thread first."""
 
     @property
     def threads_per_multiprocessor(self) -> int:

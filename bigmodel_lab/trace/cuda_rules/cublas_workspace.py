@@ -13,18 +13,23 @@ _PRODUCTS = ("aten.mm", "aten.bmm", "aten.baddbmm", "aten.addbmm", "aten.mv", "a
 def _workspace(call: Call, target: Target) -> Iterable[Extra]:
     """One for each thread, as each has a handle of its own."""
     if target.cublas_workspace_bytes:
-        yield Extra(target.cublas_workspace_bytes, "cuBLAS workspace", stays_as=f"cuBLAS {_thread(call)}")
+        for thread in _threads(call, target):
+            yield Extra(target.cublas_workspace_bytes, "cuBLAS workspace", stays_as=f"cuBLAS {thread}")
 
 
 def _with_bias(call: Call, target: Target) -> Iterable[Extra]:
     """A bias of one dimension is added in cuBLASLt's kernel, which asks for a handle of cuBLAS as well."""
     yield from _workspace(call, target)
     if target.cublaslt_workspace_bytes and call.args[0].dim() == 1:
-        yield Extra(target.cublaslt_workspace_bytes, "cuBLASLt workspace", stays_as=f"cuBLASLt {_thread(call)}")
+        for thread in _threads(call, target):
+            yield Extra(target.cublaslt_workspace_bytes, "cuBLASLt workspace", stays_as=f"cuBLASLt {thread}")
 
 
-def _thread(call: Call) -> str:
-    return "backward" if call.is_backward else "forward"
+def _threads(call: Call, target: Target) -> Iterable[str]:
+    """Who has one by now: the thread that multiplies, and those that have made such a forward pass before."""
+    if call.is_backward:
+        return ("backward",)
+    return ("forward", *(f"forward {number}" for number in range(2, target.forward_threads + 1)))
 
 
 RULE = Rule(

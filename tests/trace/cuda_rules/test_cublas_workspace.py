@@ -60,3 +60,12 @@ def test_cublaslt_asks_besides_where_a_bias_is_added_in_the_kernel() -> None:
 
     assert with_bias == [("cuBLAS workspace", WORKSPACE), ("cuBLASLt workspace", 1 << 20)]
     assert without == [("cuBLAS workspace", WORKSPACE)]
+
+
+def test_threads_that_multiplied_before_keep_theirs() -> None:
+    """A run in the background that was tried out on the main thread has three, one of them idle; cuBLASLt's go with them."""
+    model = nn.Linear(16, 4)
+    for idle in (0, 1):
+        target = Target((8, 0), cublaslt_workspace_bytes=1 << 20, forward_threads=1 + idle)
+        names = [name for name, _ in asked(trained(model, X, target=target))]
+        assert (names.count("cuBLAS workspace"), names.count("cuBLASLt workspace")) == (2 + idle, 1 + idle)
