@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_map_only
 
 from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._trees import mapped, tensors_of
 
 
 def stand_in(tensor: Tensor) -> Tensor:
@@ -68,9 +68,10 @@ def model_of_stand_ins(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
 
 
 def batch_of_stand_ins(batch: Any, mode: FakeTensorMode) -> Any:
-    """The same tree, every tensor a stand-in."""
+    """The same batch, every tensor a stand-in; beside tensors of the meta device, one with values stays on the host as it is."""
+    on_meta = any(tensor.is_meta for tensor in tensors_of(batch))
     with mode:
-        return tree_map_only(Tensor, stand_in, batch)
+        return mapped(batch, lambda tensor: stand_in(tensor) if tensor.is_meta or not on_meta else tensor)
 
 
 def load_order(model: nn.Module) -> list[tuple[str, Tensor]]:
