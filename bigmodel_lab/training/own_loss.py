@@ -13,6 +13,10 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.training.step import LossFunction
 
 
+_NOT_YET = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, ValueError)
+"""A loss may need what is there only in the run, or more than two samples; what it says in a step is heard there."""
+
+
 def check_own_loss(loss: LossFunction, output: object, labels: Tensor) -> None:
     """It gives one number from which backward can start; the weights get no gradients here.
 
@@ -26,6 +30,8 @@ def check_own_loss(loss: LossFunction, output: object, labels: Tensor) -> None:
 
     >>> check_own_loss(torch.nn.functional.mse_loss, torch.zeros(2, 1), torch.zeros(2, 1))
     """
+    if isinstance(loss, type):
+        raise _unsuitable(text("own_loss.a_class", "is the class {name}, and no instance: {name}()", name=loss.__name__))
     if not callable(loss):
         raise _unsuitable(text("own_loss.not_callable", "is {value!r}, which cannot be called", value=loss))
     with torch.enable_grad():
@@ -34,6 +40,8 @@ def check_own_loss(loss: LossFunction, output: object, labels: Tensor) -> None:
             found: Any = loss(leaves, labels)
         except TypeError as error:
             raise _unsuitable(text("own_loss.refuses", "refuses (output, labels): {error}", error=error)) from error
+        except _NOT_YET:
+            return
     if not isinstance(found, Tensor):
         raise _unsuitable(text("own_loss.no_tensor", "returns {kind}", kind=_kind(found)))
     if found.numel() != 1 or found.is_complex():

@@ -159,7 +159,7 @@ def _output_of_two(model: nn.Module, data: Data, device: str, arithmetic: Arithm
     x, labels = batches.take(torch.arange(2, device=device))
     # no_grad rather than inference_mode: what a model caches here may be used in training.
     with evaluating(model), torch.no_grad(), arithmetic.forward():
-        return model(x), labels
+        return model(x), x if data.task == "reconstruction" else labels
 
 
 def _not_scores(output: object, classes: int) -> ShapeError:
