@@ -37,19 +37,22 @@ class Watched:
         self.has_stepped = False
         """The last call made the step of an optimizer."""
         self._inside = False
+        self._kept: Any = None
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.register_post_accumulate_grad_hook(self._got_gradient)
 
     def __call__(self, *args: Any) -> Any:
-        """Call it, and watch."""
+        """Call it, and watch; what it gives back beside a loss lives till the next call has given back, as in a loop that names it."""
         self.has_gone_back = self.has_stepped = False
         self._inside = True
         try:
-            with _noticing_updates(self._stepped):
-                return self._run(*args)
+            with noticing_updates(self._stepped):
+                result = self._run(*args)
         finally:
             self._inside = False
+        self._kept = None if isinstance(result, Tensor) else result
+        return result
 
     def loss(self, result: Any, samples: int) -> Tensor:
         """What backward starts from; where the call has gone back itself, a number that takes no memory.
@@ -120,6 +123,26 @@ class WhatIsLeft(Arithmetic):
             optimizer.step()
         else:
             self._inner.update(optimizer)
+
+
+@contextmanager
+def noticing_updates(stepped: Callable[[torch.optim.Optimizer], None]) -> Iterator[None]:
+    """Inside, every step of any optimizer in this thread is announced before it is made.
+
+    Args:
+        stepped: Gets the optimizer; what it raises stops the step.
+    """
+    here = threading.get_ident()
+
+    def hook(optimizer: torch.optim.Optimizer, _args: Any, _settings: Any) -> None:
+        if threading.get_ident() == here:
+            stepped(optimizer)
+
+    handle = register_optimizer_step_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def scalar_in(result: Any, samples: int, note: Note) -> Tensor:
@@ -210,19 +233,3 @@ def _hint(result: Any) -> str:
     if getattr(result, "logits", None) is not None:
         return text("estimate.labels_missing", " Models of the Transformers library return a loss where the batch has 'labels'.")
     return ""
-
-
-@contextmanager
-def _noticing_updates(stepped: Callable[[torch.optim.Optimizer], None]) -> Iterator[None]:
-    """Inside, every step of any optimizer in this thread is announced before it is made."""
-    here = threading.get_ident()
-
-    def hook(optimizer: torch.optim.Optimizer, _args: Any, _settings: Any) -> None:
-        if threading.get_ident() == here:
-            stepped(optimizer)
-
-    handle = register_optimizer_step_pre_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -13,8 +13,10 @@ from torch.autograd.graph import save_on_cpu
 
 from bigmodel_lab.estimate._batch import resized
 from bigmodel_lab.estimate._failures import in_words
+from bigmodel_lab.estimate._lazy import initialised
 from bigmodel_lab.estimate._own_steps import Note, Watched, WhatIsLeft
 from bigmodel_lab.estimate._source import ModelSource
+from bigmodel_lab.estimate._wrappers import notes_on
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.models import HandWritten
@@ -71,6 +73,7 @@ class Plan:
         """Requests of two optimizer steps; without training, of one pass."""
         notes = list(self.notes)
         model = self.model()
+        notes.extend(notes_on(model))
         names = EVERY_BLOCK if self.checkpointing is True else self.checkpointing or ()
         if names and not checkpoint_modules(model, names):
             notes.append(
@@ -87,8 +90,12 @@ class Plan:
 
     def model(self) -> nn.Module:
         """The model as it is trained: adapters, quantized layers and all, on the meta device."""
-        model = self.source.build()
+        model = initialised(self.source.build(), self._once, self.batch)
         return model if self.prepare is None else self.prepare(model)
+
+    def _once(self, model: nn.Module, batch: Any) -> object:
+        """A first pass, for layers that learn their shapes from it."""
+        return model(batch[0]) if isinstance(self.step, Objective) else self.step(model, batch)
 
     def _training(self, note: Note, model: nn.Module) -> Prepared:
         """The step is the very one that trains; the output lives as long as it does there."""

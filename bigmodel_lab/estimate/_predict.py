@@ -67,7 +67,8 @@ def estimate_memory(
             batch is taken as it is. None takes an example of the named model.
         step: Maps (model, batch) to the loss, alone, in a tuple, or under ``loss``; it may make the backward pass and the
             update itself. None takes the model's own, or ``loss``.
-        loss: Maps (output, targets) to the loss of a batch that is a pair (inputs, targets).
+        loss: Maps (output, targets) to the loss of a batch that is a pair (inputs, targets). The output is let go of before the
+            backward pass, as in ``loss(model(x), y).backward()``; of a loop that keeps it, let ``step`` return (loss, output).
         optimizer: Name in ``torch.optim``, or of an 8-bit or paged one as Transformers calls it (``"adamw_8bit"``,
             ``"paged_adamw_8bit"``, …), a class of ``torch.optim``, an optimizer over the model's weights, or a function of the model
             that makes one; None is the documented one, else AdamW.

@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
+from bigmodel_lab.trace._unknown_shapes import OWN_STAND_INS, UnknownShapes, follows
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Call, Extra, ExtraMemory, Target
 
@@ -44,6 +45,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         self._is_inside = False
         self._extra = _extra_memory()
         self._overflows: list[weakref.ref[Tensor]] = []
+        self._shapes = UnknownShapes()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -87,9 +89,29 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """One operation; those that it is made of are its own matter."""
         self._is_inside = True
         try:
-            return self.dispatch(func, types, args, kwargs)
+            return self._stand_in_result(func, args, kwargs) if func in OWN_STAND_INS else self.dispatch(func, types, args, kwargs)
+        except DynamicOutputShapeException:
+            bound = self._stand_in_result(func, args, kwargs)
+            if bound is None:
+                raise
+            return bound
         finally:
             self._is_inside = False
+
+    def _stand_in_result(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What stands for a result that the values decide; None where nothing can."""
+        with self:
+            made = self._shapes.stand_in(func, args, kwargs)
+        if made is not None and func not in OWN_STAND_INS:
+            self._recorder.note(
+                text(
+                    "trace.unknown_shape",
+                    "The shape of some results depends on values ({operation}): the most that it can be stands for it, and of experts "
+                    "an even share of the rows for each.",
+                    operation=func,
+                )
+            )
+        return made
 
     def _phase_of(self, node: Any) -> str:
         """What follows the backward pass outside every module (reading the loss, say) still belongs to it."""
@@ -126,6 +148,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if func is _LOOKS_FOR_OVERFLOW:
             self._overflows = [*(flag for flag in self._overflows if flag() is not None), weakref.ref(args[1])]
         module = self._path.current(None if node is None else node._sequence_nr())  # noqa: SLF001
+        if follows(name):
+            self._shapes.follow(name, args, outputs)
         for tensor in _tensors(outputs):
             self._recorder.born(tensor, name, module)
         rules = self._extra.get(name, ())
