@@ -153,6 +153,8 @@ def _strides(shape: tuple[int, ...], like: Tensor) -> tuple[int, ...]:
 
 
 def _without_values(tensor: Tensor) -> Tensor:
+    if tensor.layout == torch.sparse_coo:
+        return tensor.detach()  # on the meta device it would forget how many values it holds
     if tensor.is_nested or tensor.layout != torch.strided:
         raise _unusual(tensor)
     made = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")

@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
+from bigmodel_lab.trace._sparse import SPARSE, is_sparse, run_sparse
 from bigmodel_lab.trace._unknown_shapes import OWN_STAND_INS, UnknownShapes, follows
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Call, Extra, ExtraMemory, Target
@@ -25,6 +26,7 @@ _READ_BY_THE_HOST = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001
 _NEW_HOST_TENSOR = torch.ops.aten.lift_fresh.default
 _SELDOM_TRUE = frozenset({"aten.isnan", "aten.isinf", "aten.eq", "aten.any", "aten.logical_or", "aten.bitwise_or"})
 """What programs ask before they give up: not a number, infinite (equal to infinity), and any of several."""
+_SPARSE_MADE = torch.ops.aten._sparse_coo_tensor_with_dims_and_tensors.default  # noqa: SLF001
 _LOOKS_FOR_OVERFLOW = torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default
 
 
@@ -69,6 +71,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if func is _DEVICE:
             return args[0].fake_device
+        if func in SPARSE and any(is_sparse(t) for t in _tensors(args)) or func is _SPARSE_MADE:
+            return self._sparse(func, types, args, kwargs)
         if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
             return self.dispatch(func, types, args, kwargs)
         if torch.is_inference_mode_enabled() and _is_composed(func):
@@ -97,6 +101,15 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             return bound
         finally:
             self._is_inside = False
+
+    def _sparse(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """What is new in the parts of a sparse tensor is born."""
+        with self:
+            made = run_sparse(func, args, lambda: self.dispatch(func, types, args, kwargs))
+        if self._path is not None:
+            with torch._C.DisableTorchFunction():  # noqa: SLF001
+                self._record(func, args, kwargs, made, _current_node())
+        return made
 
     def _stand_in_result(self, func: Any, args: Any, kwargs: Any) -> Any:
         """What stands for a result that the values decide; None where nothing can."""

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor, unset_fake_temporarily
 
 Outputs: TypeAlias = Any
 _aten = torch.ops.aten
@@ -68,13 +69,15 @@ class UnknownShapes:
         return math.ceil(mask.numel() / (self._ways_of(mask) or 1))
 
     def _remember(self, made: Any, ways: int | None) -> None:
-        if ways is None or ways < 2 or not isinstance(made, Tensor):
+        if ways is None or ways < 2 or not isinstance(made, Tensor) or made.layout != torch.strided:
             return
         storage = made.untyped_storage()
         key = storage._cdata  # noqa: SLF001 (the only name that a storage has)
         self._ways[key] = (ways, weakref.ref(storage))
 
     def _ways_of(self, tensor: Tensor) -> int | None:
+        if tensor.layout != torch.strided:
+            return None
         storage = tensor.untyped_storage()
         ways, alive = self._ways.get(storage._cdata, (None, None))  # noqa: SLF001
         return ways if alive is not None and alive() is not None else None
@@ -144,6 +147,9 @@ def _ctc_loss(
     time, samples, _classes = scores.shape if scores.dim() == 3 else (scores.shape[0], 1, scores.shape[-1])
     if isinstance(target_lengths, tuple | list):
         longest = max(target_lengths, default=0)
+    elif not isinstance(target_lengths, FakeTensor):  # of the host, with values
+        with unset_fake_temporarily():
+            longest = int(target_lengths.max()) if target_lengths.numel() else 0
     else:
         longest = targets.shape[1] if targets.dim() == 2 else min(targets.shape[0], time)
     likelihood = torch.empty(samples, dtype=scores.dtype)
