@@ -153,7 +153,7 @@ def _strides(shape: tuple[int, ...], like: Tensor) -> tuple[int, ...]:
 
 
 def _without_values(tensor: Tensor) -> Tensor:
-    if tensor.layout == torch.sparse_coo:
+    if tensor.layout in {torch.sparse_coo, torch.jagged}:
         return tensor.detach()  # on the meta device it would forget how many values it holds
     if tensor.is_nested or tensor.layout != torch.strided:
         raise _unusual(tensor)

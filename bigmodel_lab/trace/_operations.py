@@ -48,6 +48,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         self._extra = _extra_memory()
         self._overflows: list[weakref.ref[Tensor]] = []
         self._shapes = UnknownShapes()
+        self._below_autograd = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -71,11 +72,14 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if func is _DEVICE:
             return args[0].fake_device
+        if any(kind.__name__ == "NestedTensor" for kind in types):  # it comes again, for the values inside
+            self._below_autograd = True
+            return NotImplemented
         if func in SPARSE and any(is_sparse(t) for t in _tensors(args)) or func is _SPARSE_MADE:
             return self._sparse(func, types, args, kwargs)
         if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
             return self.dispatch(func, types, args, kwargs)
-        if torch.is_inference_mode_enabled() and _is_composed(func):
+        if (self._below_autograd or torch.is_inference_mode_enabled()) and _is_composed(func):
             with self:  # without autograd nobody has taken it apart yet
                 return func.decompose(*args, **kwargs)
         with torch._C.DisableTorchFunction():  # noqa: SLF001 (what happens in here is not the program's)

@@ -17,6 +17,11 @@ def is_sparse(tensor: Tensor) -> bool:
     return tensor.layout is torch.sparse_coo
 
 
+def is_jagged(tensor: Tensor) -> bool:
+    """A nested tensor: samples of different lengths, one after another."""
+    return tensor.layout is torch.jagged
+
+
 def parts_of(tensor: Tensor) -> tuple[Tensor, ...]:
     """Places and values of a sparse stand-in, which are what takes memory; empty where they are not known."""
     found: tuple[Tensor, ...] = getattr(tensor, _PARTS, ())
