@@ -190,6 +190,8 @@ class MemoryEstimate:
             micro_batch_size: Samples of one forward pass, from 1. Where the program takes another way at another size,
                 it is traced anew, as by :meth:`again`.
         """
+        if micro_batch_size == self.micro_batch_size:
+            return self
         if self._line is None:
             return self.again(micro_batch_size=micro_batch_size)
         plan = replace(self.plan, micro_batch_size=micro_batch_size)

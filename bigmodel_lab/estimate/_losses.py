@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bigmodel_lab.errors import ConfigError
-from bigmodel_lab.estimate._plan import Step
+from bigmodel_lab.estimate._plan import Step, uncounted
 from bigmodel_lab.estimate._source import ModelSource
 from bigmodel_lab.i18n import text
 from bigmodel_lab.training.objectives import Objective, objective_of
@@ -32,6 +32,9 @@ def step_of(source: ModelSource, batch: Any, step: Step | None, loss: Loss | Non
         raise ConfigError(
             text("error.step_and_loss", "Give step=(model, batch) -> loss or loss=(output, targets) -> loss, not both.")
         )
+    for name, own in (("step", step), ("loss", loss)):
+        if own is not None and not callable(own):
+            raise _not_callable(name, own)
     if step is not None:
         return step
     if loss is not None:
@@ -61,6 +64,18 @@ def _usual(batch: Any) -> Step | Objective:
     )
 
 
+def _not_callable(name: str, own: object) -> ConfigError:
+    return ConfigError(
+        text(
+            "error.estimate_not_callable",
+            "{name} is {value!r}, which cannot be called. Give a function: step=lambda model, batch: …, which returns the loss, or "
+            "loss=lambda output, targets: ….",
+            name=name,
+            value=own,
+        )
+    )
+
+
 def _of_pair(loss: Loss, batch: Any) -> Objective:
     if not _is_pair(batch):
         raise ConfigError(
@@ -70,19 +85,24 @@ def _of_pair(loss: Loss, batch: Any) -> Objective:
                 kind=type(batch).__name__,
             )
         )
-    return Objective(loss, _uncounted)
-
-
-def _uncounted(output: Tensor, _targets: Any) -> Tensor:
-    """A person's own loop need not count; what this gives takes no memory."""
-    return output.detach()
+    return Objective(loss, uncounted)
 
 
 def _is_pair(batch: Any) -> bool:
     return isinstance(batch, tuple | list) and len(batch) == 2
 
 
-def _by_targets(output: Tensor, targets: Tensor) -> Tensor:
+def _by_targets(output: Any, targets: Any) -> Tensor:
+    if not isinstance(output, Tensor) or not isinstance(targets, Tensor):
+        raise ConfigError(
+            text(
+                "error.estimate_no_usual_loss",
+                "The usual loss takes one tensor of outputs and one of targets; here the model returned {output} and the targets are "
+                "{targets}. Give loss=lambda output, targets: … or step=lambda model, batch: ….",
+                output=type(output).__name__,
+                targets=type(targets).__name__,
+            )
+        )
     if targets.is_floating_point():
         return objective_of("regression").loss(output, targets)
     return objective_of("next_token" if targets.dim() == 2 and output.dim() == 3 else "classification").loss(
@@ -93,12 +113,14 @@ def _by_targets(output: Tensor, targets: Tensor) -> Tensor:
 def _own_loss(model: nn.Module, batch: Any) -> Tensor:
     """As models of the Transformers library return it."""
     output = model(**batch)
-    found = output["loss"] if isinstance(output, Mapping) else getattr(output, "loss", output)
-    if not isinstance(found, Tensor) or found.dim():
-        raise ConfigError(
-            text(
-                "error.estimate_no_own_loss",
-                "The model returned no loss for this batch. Put the labels into it (batch['labels']), or give step=.",
-            )
+    found = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", output)
+    if isinstance(found, Tensor) and not found.dim():
+        return found
+    if isinstance(output, Mapping) and "loss" not in output and "logits" not in output:
+        return output  # type: ignore[return-value]  # losses by name, as detectors return them
+    raise ConfigError(
+        text(
+            "error.estimate_no_own_loss",
+            "The model returned no loss for this batch. Put the labels into it (batch['labels']), or give step=.",
         )
-    return found
+    )

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.estimate import _library
 from bigmodel_lab.estimate._source import ModelSource
+from bigmodel_lab.estimate._wrappers import Unwrapped, on_one_card, unwrapped
 from bigmodel_lab.i18n import text
 from bigmodel_lab.models import MODELS, ModelCard
 from bigmodel_lab.subjects import SUBJECTS, Subject
@@ -41,7 +42,8 @@ def resolve_model(model: Any) -> ModelSource:
     if isinstance(model, str):
         return _named(model)
     if isinstance(model, nn.Module):
-        return ModelSource(type(model).__name__, partial(on_meta, model))
+        inner, is_parallel = unwrapped(model)
+        return ModelSource(type(inner).__name__, partial(_parallel if is_parallel else on_meta, inner))
     if _library.is_configuration(model):
         return _configured(model)
     if callable(model):
@@ -69,10 +71,17 @@ def on_meta(model: nn.Module) -> nn.Module:
     """
     tensors = [*model.parameters(), *model.buffers()]
     copied = copy.deepcopy(model, {id(tensor): _without_memory(tensor) for tensor in tensors})
+    copied = on_one_card(copied)
     return one_sequence_a_row(copied) if "transformers" in sys.modules else copied
 
 
+def _parallel(model: nn.Module) -> nn.Module:
+    return Unwrapped(on_meta(model))
+
+
 def _without_memory(tensor: Tensor) -> Tensor:
+    if nn.parameter.is_lazy(tensor):
+        return type(tensor)(requires_grad=tensor.requires_grad, dtype=tensor.dtype, device="meta")
     made = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(made, requires_grad=tensor.requires_grad)
@@ -149,7 +158,8 @@ def _built(build: Build) -> nn.Module:
                 kind=type(model).__name__,
             )
         )
-    return on_meta(model)
+    inner, is_parallel = unwrapped(model)
+    return _parallel(inner) if is_parallel else on_meta(inner)
 
 
 def _on_meta_device(make: Callable[..., Any], *arguments: Any) -> Any:

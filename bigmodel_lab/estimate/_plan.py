@@ -11,8 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import save_on_cpu
 
-from bigmodel_lab.estimate._batch import resized, samples_of
+from bigmodel_lab.estimate._batch import resized
+from bigmodel_lab.estimate._failures import in_words
+from bigmodel_lab.estimate._lazy import initialised
+from bigmodel_lab.estimate._own_steps import Note, Watched, WhatIsLeft
 from bigmodel_lab.estimate._source import ModelSource
+from bigmodel_lab.estimate._wrappers import notes_on
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.models import HandWritten
@@ -42,6 +46,8 @@ class Plan:
     """On the meta device, of any number of samples."""
     micro_batch_size: int
     """Samples of one forward pass."""
+    as_given: int | None = None
+    """Of a batch whose tensors do not tell their samples: for how many it counts, at its own size alone; None where they tell."""
     optimizer: str | MakeOptimizer = "adamw"
     """Name in ``torch.optim``, or what makes one for a model."""
     optimizer_options: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +73,7 @@ class Plan:
         """Requests of two optimizer steps; without training, of one pass."""
         notes = list(self.notes)
         model = self.model()
+        notes.extend(notes_on(model))
         names = EVERY_BLOCK if self.checkpointing is True else self.checkpointing or ()
         if names and not checkpoint_modules(model, names):
             notes.append(
@@ -74,42 +81,53 @@ class Plan:
                     "estimate.no_blocks", "The model repeats no blocks: activation checkpointing changes nothing here."
                 )
             )
-        make = self._training if self.is_training else self._inference
+        batch = self.batch if self.micro_batch_size == self.as_given else resized(self.batch, self.micro_batch_size)
+        make = partial(self._training, notes.append) if self.is_training else self._inference
         steps = STEPS if self.is_training else 1
-        batch = resized(self.batch, self.micro_batch_size)
-        traced = trace_steps(model, batch, make, target=self.target, steps=steps)
-        return replace(traced, notes=(*traced.notes, *notes))
+        with in_words():
+            traced = trace_steps(model, batch, make, target=self.target, steps=steps)
+        return replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *notes))))
 
     def model(self) -> nn.Module:
         """The model as it is trained: adapters, quantized layers and all, on the meta device."""
-        model = self.source.build()
+        model = initialised(self.source.build(), self._once, self.batch)
         return model if self.prepare is None else self.prepare(model)
 
-    def _training(self, model: nn.Module) -> Prepared:
+    def _once(self, model: nn.Module, batch: Any) -> object:
+        """A first pass, for layers that learn their shapes from it."""
+        return model(batch[0]) if isinstance(self.step, Objective) else self.step(model, batch)
+
+    def _training(self, note: Note, model: nn.Module) -> Prepared:
         """The step is the very one that trains; the output lives as long as it does there."""
         model.train()
         optimizer = self._optimizer(model)
-        task = self._task(model)
-        count = self.gradient_accumulation_steps
+        task = self._task(model, note)
+        samples, count = self.micro_batch_size, self.gradient_accumulation_steps
 
         def step(batch: Any) -> None:
-            samples = samples_of(batch)
-            x, y = batch if isinstance(self.step, Objective) else (batch, torch.empty(samples, device="meta"))
+            x, y = batch if task.by_hand else (batch, torch.empty(samples, device="meta"))
             training_step(task, optimizer, ((x, y) for _ in range(count)), samples=samples * count)
 
         return Prepared(step, optimizer)
 
-    def _task(self, model: nn.Module) -> Task:
-        arithmetic = _arithmetic(self.precision)
+    def _task(self, model: nn.Module, note: Note) -> Task:
+        """Called with the whole batch in the place of the inputs: only the step knows what its parts are."""
+        arithmetic, own = _arithmetic(self.precision), self.step
         if self.offload:
             arithmetic = OffloadedArithmetic(arithmetic, save_on_cpu)
-        if isinstance(self.step, Objective):
-            by_hand = model if isinstance(model, HandWritten) else None
-            return Task(model, self.step.loss, self.step.count_correct, arithmetic, by_hand)
-        forward = cast(
-            "nn.Module", partial(self.step, model)
-        )  # called in the place of the model, gives the loss already
-        return Task(forward, _is_the_loss, _uncounted, arithmetic)
+        if isinstance(own, Objective) and isinstance(model, HandWritten):
+            return Task(model, own.loss, own.count_correct, arithmetic, model)
+        if isinstance(own, Objective):
+            judged = _Judged(model, own, note, self.micro_batch_size)
+            return Task(
+                cast("nn.Module", judged.output), judged.loss, judged.correct, WhatIsLeft(arithmetic, judged.watched)
+            )
+        watched = Watched(partial(own, model), model, note)
+
+        def loss(output: Any, _labels: Tensor) -> Tensor:
+            return watched.loss(output, self.micro_batch_size)
+
+        return Task(cast("nn.Module", watched), loss, uncounted, WhatIsLeft(arithmetic, watched))
 
     def _inference(self, model: nn.Module) -> Prepared:
         model.eval()
@@ -128,12 +146,31 @@ class Plan:
         return make_optimizer(self.optimizer, model.parameters(), _RATE, self.optimizer_options)
 
 
-def _is_the_loss(output: Tensor, _labels: Tensor) -> Tensor:
-    return output
+class _Judged:
+    """An objective over a batch that is a pair."""
+
+    def __init__(self, model: nn.Module, objective: Objective, note: Note, samples: int) -> None:
+        self._model, self._objective, self._samples = model, objective, samples
+        self._targets: Any = None
+        self.watched = Watched(objective.loss, model, note)
+
+    def output(self, batch: Any) -> Any:
+        """Of the inputs; in the place of the model."""
+        inputs, self._targets = batch
+        return self._model(inputs)
+
+    def loss(self, output: Any, _labels: Tensor) -> Tensor:
+        """What backward starts from."""
+        return self.watched.loss(self.watched(output, self._targets), self._samples)
+
+    def correct(self, output: Any, _labels: Tensor) -> Tensor:
+        """As the training counts."""
+        return self._objective.count_correct(output, self._targets)
 
 
-def _uncounted(output: Tensor, _labels: Tensor) -> Tensor:
-    return output.detach()
+def uncounted(_output: Any, _labels: Any) -> Tensor:
+    """Of a loop that need not count: takes no memory, and keeps none of its turn's."""
+    return torch.empty((), device="meta")
 
 
 def _arithmetic(precision: str) -> Arithmetic:

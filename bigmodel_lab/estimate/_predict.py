@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bigmodel_lab.errors import ConfigError
-from bigmodel_lab.estimate._batch import samples_of, shapes_of
+from bigmodel_lab.estimate._batch import samples_in, samples_of, shapes_of
 from bigmodel_lab.estimate._estimate import MemoryEstimate, estimate_of
 from bigmodel_lab.estimate._generate import generate_step
 from bigmodel_lab.estimate._losses import forward_only, step_of
 from bigmodel_lab.estimate._models import resolve_model
+from bigmodel_lab.estimate._optimizers import optimizer_of
 from bigmodel_lab.estimate._plan import MakeOptimizer, Plan, Step
 from bigmodel_lab.estimate._preparation import preparation
-from bigmodel_lab.estimate._small_states import STATES, states_only
 from bigmodel_lab.estimate._source import ModelSource
 from bigmodel_lab.estimate._training_arguments import read_training_arguments
 from bigmodel_lab.i18n import text
@@ -24,6 +24,7 @@ from bigmodel_lab.trace import Target
 from bigmodel_lab.training.objectives import Objective
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
@@ -39,7 +40,7 @@ def estimate_memory(
     *,
     step: Step | None = None,
     loss: Callable[[Tensor, Any], Tensor] | None = None,
-    optimizer: str | MakeOptimizer | None = None,
+    optimizer: str | MakeOptimizer | type[torch.optim.Optimizer] | torch.optim.Optimizer | None = None,
     optimizer_options: Mapping[str, Any] | None = None,
     precision: Precision | None = None,
     gpu: str | Card | None = None,
@@ -61,12 +62,16 @@ def estimate_memory(
     Args:
         model: A documented model's name, a large model's name, an ``nn.Module``, a function that builds one, a
             configuration of the Transformers library, or a Hub id (its configuration only).
-        batch: What one step gets: any tree of tensors whose dimension 0 counts the samples, also on the meta device; or a
-            loader, whose largest batch counts. None takes an example of the named model.
-        step: Maps (model, batch) to the loss; None takes the model's own, or ``loss``.
-        loss: Maps (output, targets) to the loss of a batch that is a pair (inputs, targets).
+        batch: What one step gets: any tree or object of tensors whose dimension 0 counts the samples, also on the meta device; or a
+            loader, whose largest batch counts among those that a look of 1 s sees. Where dimension 0 differs, as of graphs, the
+            batch is taken as it is. None takes an example of the named model.
+        step: Maps (model, batch) to the loss, alone, in a tuple, or under ``loss``; it may make the backward pass and the
+            update itself. None takes the model's own, or ``loss``.
+        loss: Maps (output, targets) to the loss of a batch that is a pair (inputs, targets). The output is let go of before the
+            backward pass, as in ``loss(model(x), y).backward()``; of a loop that keeps it, let ``step`` return (loss, output).
         optimizer: Name in ``torch.optim``, or of an 8-bit or paged one as Transformers calls it (``"adamw_8bit"``,
-            ``"paged_adamw_8bit"``, …), or a function of the model that makes one; None is the documented one, else AdamW.
+            ``"paged_adamw_8bit"``, …), a class of ``torch.optim``, an optimizer over the model's weights, or a function of the model
+            that makes one; None is the documented one, else AdamW.
         optimizer_options: Keywords of the named optimizer, e.g. ``{"fused": True}``.
         precision: Number format of the forward pass: ``"fp32"``, ``"tf32"``, ``"bf16"``, ``"fp16"``; None is the documented
             one, else fp32. A card without the format computes as it does in training, and a note says so.
@@ -105,15 +110,19 @@ def estimate_memory(
     }
     source = resolve_model(model)
     settings, missed = _settings(source, training_arguments, asked, documented_batch=batch is None)
-    shapes = shapes_of(_example(source, settings["micro_batch_size"]) if batch is None else batch)
+    unread: list[str] = []
+    shapes = shapes_of(_example(source, settings["micro_batch_size"]) if batch is None else batch, unread.append)
+    has_loss = step is not None or loss is not None or mode != "train"
+    as_given, counted = _as_given(shapes, settings["micro_batch_size"], has_loss=has_loss)
     chosen = None if gpu is None else card(gpu)
     target = _target(chosen)
     plan = Plan(
         source,
         _step(_one_of("mode", mode, _MODES), new_tokens, lambda: step_of(source, shapes, step, loss), step),
         shapes,
-        _at_least_1("micro_batch_size", settings["micro_batch_size"] or samples_of(shapes)),
-        optimizer=_optimizer(settings["optimizer"]),
+        _at_least_1("micro_batch_size", as_given or settings["micro_batch_size"] or samples_of(shapes)),
+        as_given=as_given,
+        optimizer=optimizer_of(settings["optimizer"], model, settings["optimizer_options"]),
         optimizer_options=settings["optimizer_options"],
         precision=_one_of("precision", settings["precision"], _PRECISIONS),
         checkpointing=settings["checkpointing"],
@@ -121,7 +130,7 @@ def estimate_memory(
         is_training=mode == "train",
         prepare=preparation(weights, adapters),
         target=target,
-        notes=missed,
+        notes=(*missed, *unread, *counted),
     )
     return estimate_of(plan, chosen, AllocatorSettings.parse(alloc_conf))
 
@@ -146,8 +155,20 @@ def _settings(
     return {**_USUAL, **documented, **(read.settings if read else {}), **given}, read.not_followed if read else ()
 
 
-def _optimizer(optimizer: str | MakeOptimizer) -> str | MakeOptimizer:
-    return states_only(optimizer) if isinstance(optimizer, str) and optimizer in STATES else optimizer
+def _as_given(shapes: Any, asked: int | None, *, has_loss: bool) -> tuple[int | None, tuple[str, ...]]:
+    """For how many samples a batch counts whose tensors do not tell, with a note; None where they tell."""
+    if samples_in(shapes) is not None:
+        return None, ()
+    if not has_loss and isinstance(shapes, tuple | list):
+        samples_of(shapes)  # inputs and targets of the usual loss go together
+    count = asked or 1
+    note = text(
+        "estimate.as_given",
+        "The tensors of the batch do not share dimension 0, so it was taken as it is and counts as {count} here; another size needs a "
+        "batch of that size.",
+        count=count,
+    )
+    return count, (note,)
 
 
 def _step(mode: str, new_tokens: int, training: Callable[[], Step | Objective], own: Step | None) -> Step | Objective:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
     DynamicOutputShapeException,
+    FakeTensor,
     UnsupportedOperatorException,
 )
 from torch.utils._pytree import tree_leaves
@@ -30,6 +31,8 @@ from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._operations import RecordingMode
 from bigmodel_lab.trace._optimizers import takes_lists
 from bigmodel_lab.trace._recorder import Recorder
+from bigmodel_lab.trace._sparse import is_jagged
+from bigmodel_lab.trace._trees import tensors_of
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Target
 
@@ -101,8 +104,9 @@ def _load(recorder: Recorder, model: nn.Module, inputs: Any) -> None:
     recorder.mark("load", -1)
     for module, tensor in load_order(model):
         recorder.born(tensor, "load", module, "parameter")
-    for leaf in _tensors(inputs):
-        recorder.born(leaf, "load", "", "input")
+    for leaf in (leaf.values() if is_jagged(leaf) else leaf for leaf in tensors_of(inputs)):
+        if isinstance(leaf, FakeTensor):  # others stay in main memory
+            recorder.born(leaf, "load", "", "input")
 
 
 def _run(prepared: Prepared, inputs: Any, recorder: Recorder, mode: RecordingMode, steps: int) -> None:

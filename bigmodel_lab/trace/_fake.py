@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._pytree import tree_map_only
 
 from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._sparse import is_jagged, is_sparse, sparse_of
+from bigmodel_lab.trace._trees import mapped, tensors_of
 
 
 def stand_in(tensor: Tensor) -> Tensor:
@@ -19,6 +20,11 @@ def stand_in(tensor: Tensor) -> Tensor:
 
     A copy keeps the order of the strides, but neither the gaps of a slice nor the single element behind an ``expand``.
     """
+    if is_jagged(tensor):  # its offsets stay on the host with their values, which tell the lengths
+        return torch.nested.nested_tensor_from_jagged(stand_in(tensor.values()), tensor.offsets())
+    if is_sparse(tensor):
+        indices, values = tensor._indices(), tensor._values()  # noqa: SLF001 (those of a tensor that is not coalesced)
+        return sparse_of(stand_in(indices), stand_in(values), tensor.size())
     made = torch.empty_strided(tensor.size(), _copied_strides(tensor), dtype=tensor.dtype, device="cpu")
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(made, requires_grad=tensor.requires_grad)
@@ -68,9 +74,15 @@ def model_of_stand_ins(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
 
 
 def batch_of_stand_ins(batch: Any, mode: FakeTensorMode) -> Any:
-    """The same tree, every tensor a stand-in."""
+    """The same batch, every tensor a stand-in; beside tensors of the meta device, one with values stays on the host as it is."""
+    on_meta = any(tensor.is_meta for tensor in tensors_of(batch))
     with mode:
-        return tree_map_only(Tensor, stand_in, batch)
+        return mapped(
+            batch,
+            lambda tensor: (
+                stand_in(tensor) if tensor.is_meta or is_sparse(tensor) or is_jagged(tensor) or not on_meta else tensor
+            ),
+        )
 
 
 def load_order(model: nn.Module) -> list[tuple[str, Tensor]]:

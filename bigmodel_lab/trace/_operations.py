@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._in_place import is_in_place
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
+from bigmodel_lab.trace._sparse import SPARSE, is_sparse, run_sparse
+from bigmodel_lab.trace._unknown_shapes import OWN_STAND_INS, UnknownShapes, follows
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Call, ExtraMemory, Freed, Outputs, Step, Target
 
@@ -27,6 +29,7 @@ _SELDOM_TRUE = frozenset({"aten.isnan", "aten.isinf", "aten.eq", "aten.any", "at
 """What programs ask before they give up: not a number, infinite (equal to infinity), and any of several."""
 _TAKEN_APART = frozenset({torch.ops.aten._safe_softmax.default})  # noqa: SLF001
 """Composed of other operations on CUDA, though they have stand-ins of their own."""
+_SPARSE_MADE = torch.ops.aten._sparse_coo_tensor_with_dims_and_tensors.default  # noqa: SLF001
 _LOOKS_FOR_OVERFLOW = torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default
 
 
@@ -48,6 +51,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         self._extra = _extra_memory()
         self._sized = {name: sizes for rule in RULES.all() for name, sizes in rule.outputs.items()}
         self._overflows: list[weakref.ref[Tensor]] = []
+        self._shapes = UnknownShapes()
+        self._below_autograd = False
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -71,9 +76,14 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if func is _DEVICE:
             return args[0].fake_device
+        if any(kind.__name__ == "NestedTensor" for kind in types):  # it comes again, for the values inside
+            self._below_autograd = True
+            return NotImplemented
+        if func in SPARSE and any(is_sparse(t) for t in _tensors(args)) or func is _SPARSE_MADE:
+            return self._sparse(func, types, args, kwargs)
         if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
             return self.dispatch(func, types, args, kwargs)
-        if torch.is_inference_mode_enabled() and _is_composed(func):
+        if (self._below_autograd or torch.is_inference_mode_enabled()) and _is_composed(func):
             with self:  # without autograd nobody has taken it apart yet
                 return func.decompose(*args, **kwargs)
         with torch._C.DisableTorchFunction():  # noqa: SLF001 (what happens in here is not the program's)
@@ -98,9 +108,42 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """One operation; those that it is made of are its own matter."""
         self._is_inside = True
         try:
-            return self.dispatch(func, types, args, kwargs)
+            return (
+                self._stand_in_result(func, args, kwargs)
+                if func in OWN_STAND_INS
+                else self.dispatch(func, types, args, kwargs)
+            )
+        except DynamicOutputShapeException:
+            bound = self._stand_in_result(func, args, kwargs)
+            if bound is None:
+                raise
+            return bound
         finally:
             self._is_inside = False
+
+    def _sparse(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        """What is new in the parts of a sparse tensor is born."""
+        with self:
+            made = run_sparse(func, args, lambda: self.dispatch(func, types, args, kwargs))
+        if self._path is not None:
+            with torch._C.DisableTorchFunction():  # noqa: SLF001
+                self._record(func, args, kwargs, made, _current_node())
+        return made
+
+    def _stand_in_result(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """What stands for a result that the values decide; None where nothing can."""
+        with self:
+            made = self._shapes.stand_in(func, args, kwargs)
+        if made is not None and func not in OWN_STAND_INS:
+            self._recorder.note(
+                text(
+                    "trace.unknown_shape",
+                    "The shape of some results depends on values ({operation}): the most that it can be stands for it, and of experts "
+                    "an even share of the rows for each.",
+                    operation=func,
+                )
+            )
+        return made
 
     def _phase_of(self, node: Any) -> str:
         """What follows the backward pass outside every module (reading the loss, say) still belongs to it."""
@@ -137,6 +180,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if func is _LOOKS_FOR_OVERFLOW:
             self._overflows = [*(flag for flag in self._overflows if flag() is not None), weakref.ref(args[1])]
         module = self._path.current(None if node is None else node._sequence_nr())  # noqa: SLF001
+        if follows(name):
+            self._shapes.follow(name, args, outputs)
         rules, sized = self._extra.get(name, ()), self._sized.get(name)
         call = Call(name, args, kwargs, outputs, is_backward=node is not None)
         sizes = sized(call, self._target) if sized else {}

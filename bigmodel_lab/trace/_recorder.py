@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from bigmodel_lab.memory.requests import Allocation, Category, Mark, RequestTrace
 from bigmodel_lab.trace._in_place import Joint, joined, moment
 
+from bigmodel_lab.trace._sparse import is_sparse, parts_of
+
 
 class Recorder:
     """A growing list of requests.
@@ -45,6 +47,10 @@ class Recorder:
             category: What it is for, as far as one can tell now.
             size: Bytes that CUDA asks for; None are those of the storage.
         """
+        if is_sparse(tensor):
+            for part in parts_of(tensor):
+                self.born(part, maker, module, category)
+            return
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001 (the only name that a storage has)
         size = storage.nbytes() if size is None else size
@@ -155,6 +161,9 @@ class Recorder:
 
     def _number(self, tensor: Tensor) -> int | None:
         """Of the allocation that holds a tensor; None where it is not followed."""
+        if is_sparse(tensor):  # its values are what it is for
+            parts = parts_of(tensor)
+            return self._number(parts[1]) if parts else None
         known = self._alive.get(tensor.untyped_storage()._cdata)  # noqa: SLF001
         return None if known is None else known[0]
 

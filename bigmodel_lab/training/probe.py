@@ -15,6 +15,7 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.training.evaluate import evaluating
 from bigmodel_lab.training.freezing import learning_norms
 from bigmodel_lab.training.objectives import Objective, objective_of, without_accuracy
+from bigmodel_lab.training.own_loss import check_own_loss
 from bigmodel_lab.training.precision import Arithmetic
 from bigmodel_lab.training.step import LossFunction
 
@@ -51,14 +52,17 @@ def probe(
         documented_loss: The loss of a documented model, over scores; None is the usual one of the task.
 
     Raises:
+        ConfigError: The person's own loss gives no number to start from.
         ShapeError: The model cannot compute such samples, or its output is not what the task asks for.
         LabelRangeError: There are labels for which the output has no score.
     """
     with _noting_pairs(model) as lonely:
-        fitting, output = _compute(model, data, device, arithmetic)
+        fitting, output, labels = _compute(model, data, device, arithmetic)
     needs_two = next(iter(lonely), None)
     shape = tuple(output.shape) if isinstance(output, Tensor) else None
     if own_loss is not None:
+        with arithmetic.forward():
+            check_own_loss(own_loss, output, labels)
         scores = shape is not None and len(shape) == 2 and shape[0] == 2 and shape[1] >= data.classes
         counted = scores and data.task == "classification"
         judged = objective_of(data.task, own_loss) if counted else without_accuracy(own_loss)
@@ -125,12 +129,12 @@ def _check_output(data: Data, output: object, shape: tuple[int, ...] | None) -> 
         )
 
 
-def _compute(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) -> tuple[Data, object]:
-    """The output of two samples, with the channel of grey images added where the model wants one."""
+def _compute(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) -> tuple[Data, object, Tensor]:
+    """The output of two samples, and their labels, with the channel of grey images added where the model wants one."""
     if len(data.input_shape) == 2 and _wants_channels(model):
         data = suit_model(data, (1, *data.input_shape))
     try:
-        return data, _output_of_two(model, data, device, arithmetic)
+        return data, *_output_of_two(model, data, device, arithmetic)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, IndexError) as error:  # what torch raises for shapes that do not fit
@@ -148,14 +152,14 @@ def _compute(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) 
         ) from error
 
 
-def _output_of_two(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) -> object:
+def _output_of_two(model: nn.Module, data: Data, device: str, arithmetic: Arithmetic) -> tuple[object, Tensor]:
     # Two samples, because some layers take a single one for a sample without its batch.
     first_and_last = torch.tensor([0, len(data.train) - 1])
     batches = Batches(data.train.select(first_and_last), data.scale, device)
-    x, _ = batches.take(torch.arange(2, device=device))
+    x, labels = batches.take(torch.arange(2, device=device))
     # no_grad rather than inference_mode: what a model caches here may be used in training.
     with evaluating(model), torch.no_grad(), arithmetic.forward():
-        return model(x)
+        return model(x), x if data.task == "reconstruction" else labels
 
 
 def _not_scores(output: object, classes: int) -> ShapeError:

@@ -1,0 +1,155 @@
+"""A bounded look into a loader: its largest batch among the first ones, and what that leaves unknown."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import is_dataclass
+from itertools import islice
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from bigmodel_lab.errors import ConfigError
+from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._trees import tensors_of
+
+_MOST_BATCHES = 10_000
+_MOST_SECONDS = 1.0
+"""No look takes longer than one batch after this; an endless or a slow loader would never end."""
+
+
+class Bytes(Protocol):
+    """Maps a batch to its bytes."""
+
+    def __call__(self, batch: Any) -> int:
+        """Of all its tensors."""
+
+
+def is_loader(batch: Any) -> bool:
+    """It gives batches in turn, and is none itself. A list of trees is a loader, too; a list of tensors is a batch.
+
+    >>> is_loader([(torch.ones(2, 3), torch.ones(2))]), is_loader((torch.ones(2, 3), torch.ones(2)))
+    (True, False)
+    """
+    if isinstance(batch, Tensor | Mapping | str | tuple):
+        return False
+    if isinstance(batch, list):
+        return bool(batch) and not any(isinstance(item, Tensor) for item in batch) and bool(tensors_of(batch))
+    return isinstance(batch, Iterable) and not _is_batch_object(batch)
+
+
+def _is_batch_object(batch: Any) -> bool:
+    """An object of a library that is one batch, although it can be iterated over: by its parts, as a graph is."""
+    movable = callable(getattr(batch, "to", None)) and not hasattr(batch, "dataset")
+    return not isinstance(batch, Iterator) and (movable or is_dataclass(batch)) and bool(tensors_of(batch))
+
+
+def largest_of(loader: Iterable[Any], bytes_of: Bytes, note: Callable[[str], object]) -> Any:
+    """The batch of most bytes among those that a bounded look sees; the random numbers drawn for it are put back.
+
+    Of what gives its batches only once, such as a generator, no more than the first is taken.
+
+    Args:
+        loader: Gives batches in turn.
+        bytes_of: How large one is.
+        note: Gets what was not looked at, in a sentence.
+
+    Raises:
+        ConfigError: It gives no batch.
+    """
+    with _as_before(loader):
+        batches = iter(loader)
+        if batches is loader:
+            return _first_of(batches, note)
+        began, sizes = time.monotonic(), []
+        found, most, ended = None, -1, True
+        for batch in islice(batches, _MOST_BATCHES):
+            sizes.append(bytes_of(batch))
+            if sizes[-1] > most:
+                found, most = batch, sizes[-1]
+            if time.monotonic() - began > _MOST_SECONDS:
+                ended = len(sizes) == _length(loader)
+                break
+        else:
+            ended = len(sizes) < _MOST_BATCHES or len(sizes) == _length(loader)
+    if not sizes:
+        raise _empty(loader)
+    if not ended:
+        note(_unread(len(sizes), min(sizes), most))
+    return found
+
+
+def _first_of(batches: Iterator[Any], note: Callable[[str], object]) -> Any:
+    for batch in batches:
+        note(
+            text(
+                "estimate.one_shot_loader",
+                "{kind} gives its batches only once: the first was taken from it and counts, your loop will not see it again, and "
+                "the others may be larger. Give the DataLoader, a list of batches, or the largest batch.",
+                kind=type(batches).__name__,
+            )
+        )
+        return batch
+    raise _empty(batches)
+
+
+def _empty(loader: object) -> ConfigError:
+    return ConfigError(
+        text(
+            "error.estimate_empty_loader",
+            "The loader ({kind}) gives 0 batches. Give one with at least one batch, or the batch itself. A generator that was "
+            "read before has nothing left.",
+            kind=type(loader).__name__,
+        )
+    )
+
+
+def _unread(looked_at: int, least: int, most: int) -> str:
+    alike = text("estimate.loader_alike", "all of the same size") if least == most else ""
+    differ = text("estimate.loader_differ", "of {least:,} to {most:,} bytes", least=least, most=most)
+    return text(
+        "estimate.loader_unread",
+        "Only the first {count} batches of the loader were looked at ({sizes}); a later one may be larger. "
+        "Give your largest batch to be sure.",
+        count=looked_at,
+        sizes=alike or differ,
+    )
+
+
+def _length(loader: object) -> int | None:
+    try:
+        return len(loader)  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError, AttributeError):  # a stream
+        return None
+
+
+@contextmanager
+def _as_before(loader: object) -> Iterator[None]:
+    """Random numbers that a loader draws for its order and its augmentations are put back, its own generator's, too."""
+    own = [(generator, generator.get_state()) for generator in _generators(loader)]
+    python, numpy = random.getstate(), sys.modules.get("numpy")
+    before = None if numpy is None else numpy.random.get_state()  # noqa: NPY002 (the state that programs share)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        for generator, state in own:
+            generator.set_state(state)
+        random.setstate(python)
+        if numpy is not None:
+            numpy.random.set_state(before)  # noqa: NPY002
+
+
+def _generators(loader: object) -> list[torch.Generator]:
+    holders = (
+        loader,
+        getattr(loader, "sampler", None),
+        getattr(getattr(loader, "batch_sampler", None), "sampler", None),
+    )
+    found = [getattr(holder, "generator", None) for holder in holders]
+    return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())
