@@ -21,17 +21,18 @@ def estimate(program: Program, gpu: Any) -> Any:
     Raises:
         BigModelLabError: The library cannot say.
     """
-    inference = {"mode": "inference", "grad": program.grad}
+    precision: Any = program.autocast
+    inference: dict[str, Any] = {} if program.is_training else {"mode": "inference", "grad": program.grad}
     return lab.estimate_memory(
         program.build,
         program.batch("meta"),
         step=program.step,
         optimizer=program.optimizer,
         optimizer_options=program.options or None,
-        precision=program.autocast,
+        precision=precision,
         gpu=gpu,
         weights=_NF4 if program.weights == "nf4" else None,
         adapters=lab.Lora(TARGETS, rank=program.adapter_rank) if program.adapter_rank else None,
         gradient_accumulation_steps=program.micro_batches,
-        **({} if program.is_training else inference),
+        **inference,
     )
