@@ -20,6 +20,8 @@ from bigmodel_lab.trace.cuda_rules.base import Call, Extra, Replacement, Rule, T
 
 _SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 _FLASH_HEAD, _FLASH_BLOCK, _FLASH_HEAD_STEP = 256, 128, 32
+_HOPPER = (9, 0)
+_LOCK_BYTES = 16
 _MASK_STEP = 16
 """Masks are padded to this many columns."""
 
@@ -154,13 +156,19 @@ def _textbook(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, ca
     return out
 
 
-def _flash_backward(call: Call, _target: Target) -> Iterable[Extra]:
+def _flash_backward(call: Call, target: Target) -> Iterable[Extra]:
     """Gradients of the queries are summed in 32 bits, over rows padded to whole blocks.
 
-    Keys and values that several heads share get a gradient of every head, before these are added up.
+    The kernel reads the result and its gradient with heads behind tokens, and copies them where they are not. Keys and
+    values that several heads share get a gradient of every head, before these are added up. On a Hopper card PyTorch
+    prefers cuDNN's kernel without dropout, which copies nothing; its workspace is not published and charged alike.
     """
-    query, key = call.args[1], call.args[2]
+    gradient, query, key, _, out = call.args[:5]
     batch, heads, rows, size = query.shape
+    if target.capability != _HOPPER or call.args[10]:
+        for tensor in (gradient, out):
+            if not tensor.transpose(1, 2).is_contiguous():
+                yield Extra(tensor.numel() * tensor.element_size(), "flash attention: heads behind tokens")
     padded_rows, padded_size = _up(rows, _FLASH_BLOCK), _up(size, _FLASH_HEAD_STEP)
     yield Extra(4 * batch * heads * padded_rows, "flash attention: row sums")
     yield Extra(4 * batch * heads * padded_rows * padded_size, "flash attention: gradient sums")
@@ -170,12 +178,32 @@ def _flash_backward(call: Call, _target: Target) -> Iterable[Extra]:
 
 
 def _efficient_backward(call: Call, _target: Target) -> Iterable[Extra]:
-    """Row sums in 32 bits, and in 16-bit formats sums of the queries' gradients in 32 bits."""
-    query = call.args[1]
+    """Row sums in 32 bits. First, in fp32, they are those of a product as large as the result; then comes a workspace."""
+    query, value, out = call.args[1], call.args[3], call.args[5]
     batch, heads, rows, size = query.shape
-    yield Extra(4 * batch * heads * rows, "efficient attention: row sums")
-    if query.dtype in _SIXTEEN_BIT:
-        yield Extra(4 * batch * heads * rows * size, "efficient attention: gradient sums")
+    sums = 4 * batch * heads * rows
+    product = 0 if query.dtype in _SIXTEEN_BIT else 4 * out.numel() + sums
+    work = batch * heads * _workspace(rows, size, value.shape[-1], is_16_bit=query.dtype in _SIXTEEN_BIT)
+    yield Extra(sums, "efficient attention: row sums")
+    yield Extra(max(product, work), "efficient attention: workspace")
+
+
+def _workspace(rows: int, size: int, value_size: int, *, is_16_bit: bool) -> int:
+    """Bytes for each head, by ``workspace_elements_gq``, ``_gk`` and ``_gv`` in kernel_backward.h, measured on an emulated card."""
+    largest = max(size, value_size)
+    block, columns = (64, 64) if largest <= 64 else (64, 128)
+    keys = 0
+    if largest > 128:
+        block, columns = (128 if is_16_bit else 64), 64
+        keys = 4 * block * (_up(size, block) + _up(value_size, block)) if is_16_bit else 0
+    return -(-rows // block) * -(-size // columns) * (_LOCK_BYTES + 4 * block * columns) + keys
+
+
+def _safe_softmax(call: Call, _target: Target) -> Iterable[Extra]:
+    """Looks for rows without any pair: one byte for every pair, and for every row."""
+    scores = call.args[0]
+    yield Extra(scores.numel(), "textbook attention: pairs that are masked")
+    yield Extra(scores.numel() // max(1, scores.shape[-1]), "textbook attention: rows that are masked")
 
 
 def _up(count: int, step: int) -> int:
@@ -195,6 +223,7 @@ RULE = Rule(
     ),
     functions=_functions,
     operations={
+        "aten._safe_softmax": _safe_softmax,
         "aten._scaled_dot_product_flash_attention_backward": _flash_backward,
         "aten._scaled_dot_product_efficient_attention_backward": _efficient_backward,
     },
