@@ -63,8 +63,12 @@ class Plan:
     notes: tuple[str, ...] = ()
     """What of the person's settings is not followed."""
 
-    def trace(self) -> RequestTrace:
-        """Requests of two optimizer steps; without training, of one pass."""
+    def trace(self, steps: int | None = None) -> RequestTrace:
+        """Requests of two optimizer steps; without training, of one pass.
+
+        Args:
+            steps: How many, instead; without training there is always one.
+        """
         notes = list(self.notes)
         model = self.model()
         names = EVERY_BLOCK if self.checkpointing is True else self.checkpointing or ()
@@ -75,7 +79,7 @@ class Plan:
                 )
             )
         make = self._training if self.is_training else self._inference
-        steps = STEPS if self.is_training else 1
+        steps = (STEPS if steps is None else steps) if self.is_training else 1
         batch = resized(self.batch, self.micro_batch_size)
         traced = trace_steps(model, batch, make, target=self.target, steps=steps)
         return replace(traced, notes=(*traced.notes, *notes))
