@@ -119,13 +119,14 @@ class _Search:
 
 
 def _largest_below(fits: Callable[[int], bool], most: int) -> int:
-    """The largest size that fits, none above ``most`` does; it is looked for near there, as little is lost to gaps."""
-    good, bad, step = 0, most + 1, max(1, most // 64)
-    while bad - good > 1 and good == 0:
-        size = max(1, bad - step)
-        good, bad = (size, bad) if fits(size) else (0, size)
-        step *= 2
-    return _between(fits, good, bad)
+    """The largest size that fits, where none above ``most`` does: as by doubling from 1 and halving, begun near the end.
+
+    Where gaps let in some sizes and keep out smaller ones, the answer is the same as if all had been doubled.
+    """
+    good = 2 ** (most.bit_length() - 1) if most else 0
+    while good and not fits(good):
+        good //= 2
+    return _between(lambda size: size <= most and fits(size), good, 2 * good if good else 1)
 
 
 def _confirmed(runs: Callable[[int], bool], guess: int) -> int:

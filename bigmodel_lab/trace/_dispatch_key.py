@@ -17,7 +17,7 @@ _ATOMS = frozenset({int, float, bool, type(None), str, torch.dtype, torch.layout
 _PLAIN, _LEFT = "plain stand-in", "something else"
 
 
-def add_to_key(mode: FakeTensorMode, key: list[Hashable], values: Iterable[Any]) -> list[Any]:
+def add_to_key(mode: FakeTensorMode, key: list[Any], values: Iterable[Any]) -> list[Any]:
     """Add the arguments of a call to its key; returns those that were left out, for torch's own rules.
 
     Args:
