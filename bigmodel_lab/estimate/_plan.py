@@ -69,8 +69,12 @@ class Plan:
     notes: tuple[str, ...] = ()
     """What of the person's settings is not followed."""
 
-    def trace(self) -> RequestTrace:
-        """Requests of two optimizer steps; without training, of one pass."""
+    def trace(self, steps: int | None = None) -> RequestTrace:
+        """Requests of two optimizer steps; without training, of one pass.
+
+        Args:
+            steps: How many, instead; without training there is always one.
+        """
         notes = list(self.notes)
         model = self.model()
         notes.extend(notes_on(model))
@@ -83,7 +87,7 @@ class Plan:
             )
         batch = self.batch if self.micro_batch_size == self.as_given else resized(self.batch, self.micro_batch_size)
         make = partial(self._training, notes.append) if self.is_training else self._inference
-        steps = STEPS if self.is_training else 1
+        steps = (STEPS if steps is None else steps) if self.is_training else 1
         with in_words():
             traced = trace_steps(model, batch, make, target=self.target, steps=steps)
         return replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *notes))))
