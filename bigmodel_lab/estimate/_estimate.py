@@ -15,7 +15,7 @@ from bigmodel_lab.estimate._search import Report, largest_that_fits, unheard
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.cards import Card, card
-from bigmodel_lab.memory.fits import MARGIN_BYTES, Fit, fit_on
+from bigmodel_lab.memory.fits import Fit, fit_on
 from bigmodel_lab.memory.replay import Replay, replay
 from bigmodel_lab.memory.report import moment_in_words
 from bigmodel_lab.memory.requests import Allocation, RequestTrace
@@ -146,7 +146,7 @@ class MemoryEstimate:
         Raises:
             ConfigError: No card is given and none was given before.
         """
-        return self.max_micro_batch_in(max(0, self._card(gpu).usable_bytes(others_bytes) - MARGIN_BYTES))
+        return self.max_micro_batch_in(self._card(gpu).usable_bytes(others_bytes))
 
     def max_micro_batch_in(self, capacity_bytes: int, *, report: Report = unheard) -> int:
         """The largest micro-batch whose reserved memory is within this at the upper end of its range; 0 where none is.
