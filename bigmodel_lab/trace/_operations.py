@@ -90,7 +90,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if any(kind.__name__ == "NestedTensor" for kind in types):  # it comes again, for the values inside
             self._below_autograd = True
             return NotImplemented
-        if func in SPARSE and any(is_sparse(t) for t in _tensors(args)) or func is _SPARSE_MADE:
+        if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func is _SPARSE_MADE:
             return self._sparse(func, types, args, kwargs)
         if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
             return self.dispatch(func, types, args, kwargs)

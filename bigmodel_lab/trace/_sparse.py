@@ -97,6 +97,6 @@ SPARSE: dict[Any, Callable[[Any, Any], Any]] = {
     _aten.sparse_mask.default: _masked,
     _aten.detach.default: _same,
     _aten.alias.default: _same,
-    _aten._coalesced_.default: _same,  # noqa: SLF001
+    _aten._coalesced_.default: _same,
 }
 """Operations that make a sparse tensor, or take one apart."""
