@@ -40,9 +40,12 @@ def shapes_of(batch: Any) -> Any:
                 kind=type(batch).__name__,
             )
         )
-    return tree_map_only(
-        Tensor, lambda t: torch.empty_strided(t.size(), t.stride(), dtype=t.dtype, device="meta"), chosen
-    )
+    return tree_map_only(Tensor, _shape_of, chosen)
+
+
+def _shape_of(tensor: Tensor) -> Tensor:
+    made = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
+    return made.requires_grad_(tensor.requires_grad)
 
 
 def samples_of(batch: Any) -> int:
@@ -82,7 +85,8 @@ def resized(batch: Any, samples: int) -> Any:
         if not tensor.dim():
             return tensor
         shape = (samples, *tensor.shape[1:])
-        return torch.empty_strided(shape, _strides(shape, tensor), dtype=tensor.dtype, device="meta")
+        made = torch.empty_strided(shape, _strides(shape, tensor), dtype=tensor.dtype, device="meta")
+        return made.requires_grad_(tensor.requires_grad)
 
     return batch if samples == samples_of(batch) else tree_map_only(Tensor, one, batch)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +17,7 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.models import MODELS, ModelCard
 from bigmodel_lab.subjects import SUBJECTS, Subject
 from bigmodel_lab.subjects._transformers import one_sequence_a_row
+from bigmodel_lab.trace import check_can_be_copied, copy_of_model
 from bigmodel_lab.training.objectives import objective_of
 
 Build = Callable[[], nn.Module]
@@ -62,13 +62,16 @@ def on_meta(model: nn.Module) -> nn.Module:
     Args:
         model: On any device.
 
+    Raises:
+        TraceError: A part of it has no shapes that could be followed: a script, or a lazy layer before its first batch.
+
     >>> model = nn.Linear(2, 1)
     >>> copied = on_meta(model)
     >>> copied.weight.device.type, copied.weight is model.weight
     ('meta', False)
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    copied = copy.deepcopy(model, {id(tensor): _without_memory(tensor) for tensor in tensors})
+    check_can_be_copied(model)
+    copied = copy_of_model(model, _without_memory)
     return one_sequence_a_row(copied) if "transformers" in sys.modules else copied
 
 

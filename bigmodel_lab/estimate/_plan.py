@@ -16,7 +16,7 @@ from bigmodel_lab.estimate._source import ModelSource
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.models import HandWritten
-from bigmodel_lab.trace import STEPS, Prepared, Target, trace_steps
+from bigmodel_lab.trace import STEPS, Prepared, Target, trace_steps, untouched
 from bigmodel_lab.training.checkpointing import EVERY_BLOCK, checkpoint_modules
 from bigmodel_lab.training.objectives import Objective
 from bigmodel_lab.training.optimizers import make_optimizer
@@ -74,16 +74,22 @@ class Plan:
                     "estimate.no_blocks", "The model repeats no blocks: activation checkpointing changes nothing here."
                 )
             )
-        make = self._training if self.is_training else self._inference
         steps = STEPS if self.is_training else 1
         batch = resized(self.batch, self.micro_batch_size)
-        traced = trace_steps(model, batch, make, target=self.target, steps=steps)
+        own = self.step, self.optimizer
+        traced = trace_steps(model, batch, self._prepared, target=self.target, steps=steps, program=own)
         return replace(traced, notes=(*traced.notes, *notes))
 
     def model(self) -> nn.Module:
         """The model as it is trained: adapters, quantized layers and all, on the meta device."""
-        model = self.source.build()
-        return model if self.prepare is None else self.prepare(model)
+        with untouched():
+            model = self.source.build()
+            return model if self.prepare is None else self.prepare(model)
+
+    def _prepared(self, model: nn.Module, own: tuple[Any, Any]) -> Prepared:
+        """With copies of the step and of what makes the optimizer, which name the traced model where the user's name his."""
+        copied = replace(self, step=own[0], optimizer=own[1])
+        return copied._training(model) if self.is_training else copied._inference(model)  # noqa: SLF001
 
     def _training(self, model: nn.Module) -> Prepared:
         """The step is the very one that trains; the output lives as long as it does there."""

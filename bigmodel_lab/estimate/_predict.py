@@ -20,7 +20,7 @@ from bigmodel_lab.estimate._training_arguments import read_training_arguments
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card, card, cublas_workspace_bytes, cublaslt_workspace_bytes
 from bigmodel_lab.memory.settings import AllocatorSettings
-from bigmodel_lab.trace import Target
+from bigmodel_lab.trace import Target, untouched
 from bigmodel_lab.training.objectives import Objective
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ def estimate_memory(
     }
     source = resolve_model(model)
     settings, missed = _settings(source, training_arguments, asked, documented_batch=batch is None)
-    shapes = shapes_of(_example(source, settings["micro_batch_size"]) if batch is None else batch)
+    with untouched():
+        shapes = shapes_of(_example(source, settings["micro_batch_size"]) if batch is None else batch)
     chosen = None if gpu is None else card(gpu)
     target = _target(chosen)
     plan = Plan(

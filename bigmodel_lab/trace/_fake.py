@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch.utils._pytree import tree_map_only
 
 from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._copying import copy_of_model
 
 
 def stand_in(tensor: Tensor) -> Tensor:
@@ -32,11 +32,11 @@ def _copied_strides(tensor: Tensor) -> tuple[int, ...]:
     return torch.empty_like(bare, memory_format=torch.preserve_format).stride()
 
 
-def uncompiled(model: nn.Module) -> nn.Module:
-    """What ``torch.compile`` was given; a model that was not compiled is that itself.
+def check_can_be_copied(model: nn.Module) -> None:
+    """Refuses what has no shapes to follow.
 
     Raises:
-        TraceError: It cannot be followed: a part of it is a script, or has weights whose shape is not known yet.
+        TraceError: A part of it is a script, or has weights whose shape is not known yet.
     """
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise TraceError(
@@ -52,7 +52,6 @@ def uncompiled(model: nn.Module) -> nn.Module:
                 "The model has weights whose shape is not known yet (lazy layers). Run it once on a batch, or name the sizes.",
             )
         )
-    return model._modules.get("_orig_mod") or model  # noqa: SLF001 (the only sign of a compiled model)
 
 
 def model_of_stand_ins(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
@@ -62,9 +61,12 @@ def model_of_stand_ins(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
         model: On any device, the meta device included.
         mode: All stand-ins of one trace belong to it.
     """
-    with mode:
-        memo: dict[int, Any] = {id(t): stand_in(t) for t in [*model.parameters(), *model.buffers()]}
-    return copy.deepcopy(model, memo)
+
+    def made(tensor: Tensor) -> Tensor:
+        with mode:
+            return stand_in(tensor)
+
+    return copy_of_model(model, made)
 
 
 def batch_of_stand_ins(batch: Any, mode: FakeTensorMode) -> Any:

@@ -28,7 +28,36 @@ class Recorder:
         self._notes: dict[str, None] = {}
         self._alive: dict[int, tuple[int, weakref.ref[Any]]] = {}
         self._kept: set[str] = set()
+        self._late: list[int] = []
+        self._loaded = 0
         self._ended = False
+
+    def loaded(self) -> None:
+        """Everything that lies on the card before the program runs is written down."""
+        self._loaded = len(self._sequence)
+
+    def was_loaded(self, tensor: Tensor, category: Category) -> None:
+        """Write down a tensor that turns out to have been on the card since the model was loaded; whoever tells keeps it alive.
+
+        Args:
+            tensor: A stand-in.
+            category: What it is for.
+        """
+        if not tensor.untyped_storage().nbytes():
+            return
+        before = len(self._sequence)
+        self.born(tensor, "load", "", category)
+        self._late += self._sequence[before:]
+        del self._sequence[before:]
+
+    @property
+    def late_bytes(self) -> int:
+        """Of all that turned out to have been there."""
+        return sum(self._allocations[number].bytes for number in self._late)
+
+    def alive_bytes(self) -> int:
+        """Of the tensors that are alive now."""
+        return sum(self._allocations[number].bytes for number, _ in self._alive.values())
 
     def born(self, tensor: Tensor, maker: str, module: str, category: Category = "temporary") -> None:
         """Write down the memory of a tensor, unless it is known, empty, or on the host.
@@ -104,8 +133,10 @@ class Recorder:
     def end(self) -> RequestTrace:
         """What was recorded; what dies later is not written down any more."""
         self._ended = True
-        sequence = _in_order(self._sequence, {mark.position for mark in self._marks})
-        return RequestTrace(tuple(self._allocations), sequence, tuple(self._marks), tuple(self._notes))
+        whole = [*self._sequence[: self._loaded], *self._late, *self._sequence[self._loaded :]]
+        marks = tuple(replace(mark, position=mark.position + len(self._late)) if n else mark for n, mark in enumerate(self._marks))
+        sequence = _in_order(whole, {mark.position for mark in marks})
+        return RequestTrace(tuple(self._allocations), sequence, marks, tuple(self._notes))
 
     def _ask(self, allocation: Allocation) -> int:
         number = len(self._allocations)
