@@ -35,7 +35,7 @@ from bigmodel_lab.trace._operations import RecordingMode
 from bigmodel_lab.trace._optimizers import takes_lists
 from bigmodel_lab.trace._outside import Outside
 from bigmodel_lab.trace._recorder import Recorder
-from bigmodel_lab.trace._states import untouched
+from bigmodel_lab.trace._states import untouched, without_prints
 from bigmodel_lab.trace._whole import copies_of_stand_ins
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Target
@@ -106,7 +106,7 @@ def trace_steps(
     """
     check_can_be_copied(model)
     asked = _Asked(model, batch, prepare, target or Target(), steps, program)
-    with untouched():
+    with untouched(), without_prints():
         return way_through(partial(_traced, asked), compare=program is not None)
 
 

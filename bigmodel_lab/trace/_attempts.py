@@ -5,8 +5,11 @@ from __future__ import annotations
 import dis
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import torch
 
 from bigmodel_lab.errors import BigModelLabError, TraceError
 from bigmodel_lab.i18n import text
@@ -15,6 +18,7 @@ from bigmodel_lab.trace._decisions import Answers, Read, Where, user_line
 
 _MOST_RUNS = 12
 """Traces in search of a way that does not raise."""
+_TORCH = str(Path(torch.__file__).parent)
 _MOST_COMPARED = 3
 """Decisions of which both ways are traced, where both go through."""
 _LARGEST_COMPARED = 40_000
@@ -105,7 +109,8 @@ class _Search:
             tried = self._run(Answers(changed))
             if tried.error is None:
                 return tried
-            if not _alike(tried.error, ended.error):
+            asks_more = not tried.answers.reads.keys() <= ended.answers.reads.keys()
+            if asks_more or not _alike(tried.error, ended.error):
                 deeper = self.from_here(tried, changed, settled)
                 if deeper is not None:
                     return deeper
@@ -123,15 +128,31 @@ def _compared(run: Run, found: Ended) -> Ended:
         return found
     usual = found.answers.other
     for read in [r for r in found.answers.reads.values() if r.is_decision and r.where not in usual][:_MOST_COMPARED]:
-        other = _quiet(run, Answers({**usual, read.where: _opposite(read)}, once=read.in_test and not usual))
-        if other is not None and _peak(other.trace) > _peak(found.trace):
+        other = _other_way(run, read, usual)
+        if other is not None and _peak(other) > _peak(found):
             found = other
     whole = [read for read in found.answers.reads.values() if read.is_whole and read.where not in usual]
     if whole:
-        larger = _quiet(run, Answers(found.answers.other, number=2, once=found.answers.once))
-        if larger is not None and _peak(larger.trace) != _peak(found.trace):
+        larger = _quiet(run, Answers(found.answers.other, number=2))
+        if larger is not None and _sizes(larger) != _sizes(found):
             raise TraceError(_size_advice(whole[-1]))
     return found
+
+
+def _other_way(run: Run, read: Read, usual: dict[Where, bool | int]) -> Ended | None:
+    """What the program does where a decision is taken otherwise; None where that raises.
+
+    Raises:
+        TraceError: The decision is the test of a loop, which went on for ever; how often it turns for real is not known.
+    """
+    answers = Answers({**usual, read.where: _opposite(read)})
+    try:
+        ended = run(answers)
+    except TraceError:
+        if read.in_test and answers.reads[read.where].turns_for_long:
+            raise
+        return None
+    return ended if ended.error is None else None
 
 
 def _quiet(run: Run, answers: Answers) -> Ended | None:
@@ -143,7 +164,13 @@ def _quiet(run: Run, answers: Answers) -> Ended | None:
     return ended if ended.error is None else None
 
 
-def _peak(trace: RequestTrace | None) -> int:
+def _sizes(ended: Ended) -> list[int]:
+    assert ended.trace is not None
+    return [allocation.bytes for allocation in ended.trace.allocations]
+
+
+def _peak(ended: Ended) -> int:
+    trace = ended.trace
     assert trace is not None
     now = most = 0
     for entry in trace.sequence:
@@ -177,7 +204,9 @@ def _innermost(error: Exception) -> TracebackType | None:
 def _is_raised_by_hand(error: Exception) -> bool:
     """By ``raise`` or ``assert``, and not by an operation."""
     last = _innermost(error)
-    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    if last is None or (last.tb_frame.f_code.co_filename.startswith(_TORCH) and not isinstance(error, AssertionError)):
+        return False
+    return last.tb_frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
 
 
 def error_line(error: BaseException) -> str:
@@ -217,6 +246,6 @@ def _note(answers: Answers) -> str:
     return text(
         "trace.read",
         "The step reads a number of the card (item(), float(), if) at {lines}: 1 stands for it, no number is NaN or infinite, "
-        "and of two ways it takes one that does not raise.",
+        "and of two ways it goes the one that does not raise and takes more.",
         lines=answers.lines(),
     )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import TypeAlias
@@ -18,8 +19,10 @@ from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._inert import is_library_file
 
-Where: TypeAlias = tuple[tuple[CodeType, int], ...]
-"""The instructions that led to a read, the innermost first: the same in every trace of one program."""
+Place: TypeAlias = tuple[int, ...]
+"""Line and instruction; in the test of a loop, which Python compiles twice, line and columns (from Python 3.11 on)."""
+Where: TypeAlias = tuple[tuple[CodeType, Place], ...]
+"""The places that led to a read, the innermost first: the same in every trace of one program."""
 _OURS = str(Path(__file__).parent)
 _BELOW = str(Path(torch.__file__).parent), str(Path(__file__).parents[1]), "<"
 _MOST_IN_A_TEST, _MOST_IN_A_WHILE, _MOST = 200, 1000, 100_000
@@ -42,6 +45,12 @@ class Read:
     in_test: bool
     """It decides whether a ``while`` loop goes on."""
     times: int = 0
+    """How often it was read."""
+
+    @property
+    def turns_for_long(self) -> bool:
+        """More often than a loop in whose test it stands is followed."""
+        return self.times > _MOST_IN_A_TEST
 
 
 @dataclass
@@ -52,8 +61,6 @@ class Answers:
     """Answers that differ from the usual ones, by place."""
     number: int = 1
     """Stands for every number of which nothing else is said."""
-    once: bool = False
-    """The other answers hold for the first look alone."""
     reads: dict[Where, Read] = field(default_factory=dict)
     """What was asked, in the order of the first time."""
 
@@ -69,7 +76,7 @@ class Answers:
         read.times += 1
         if read.times > _MOST_IN_A_TEST:
             _check_loop(read)
-        if where in self.other and not (self.once and read.times > 1):
+        if where in self.other:
             return self.other[where]
         return usual if is_decision or usual != 1 else self.number
 
@@ -94,10 +101,8 @@ def user_line(frames: Iterator[tuple[CodeType, int]]) -> str:
 
 
 def _asked(where: Where, usual: bool | int, *, is_decision: bool, is_whole: bool) -> Read:
-    lines = [(code, _line_of(code, instruction)) for code, instruction in where]
-    own = [place for place in lines if not is_library_file(place[0].co_filename)]
-    loops = _loops(*own[0][:1], own[0][1]) if own else ""
-    return Read(where, user_line(iter(lines)), is_decision, is_whole, usual, in_test=loops == "test")
+    lines = [(code, place[0]) for code, place in where]
+    return Read(where, user_line(iter(lines)), is_decision, is_whole, usual, in_test="test" in _loops_around(where))
 
 
 def _here() -> Where:
@@ -108,7 +113,7 @@ def _here() -> Where:
     found = []
     while frame is not None and not _runs_the_trace(frame):
         if not frame.f_code.co_filename.startswith(_OURS):
-            found.append((frame.f_code, frame.f_lasti))
+            found.append((frame.f_code, _place(frame.f_code, frame.f_lasti)))
         frame = frame.f_back
     return tuple(found)
 
@@ -117,16 +122,20 @@ def _runs_the_trace(frame: FrameType) -> bool:
     return frame.f_code.co_name == "_run" and frame.f_code.co_filename == str(Path(_OURS) / "__init__.py")
 
 
-def _line_of(code: CodeType, instruction: int) -> int:
-    for start, end, line in code.co_lines():
-        if start <= instruction < end and line is not None:
-            return line
-    return code.co_firstlineno
+@cache
+def _place(code: CodeType, instruction: int) -> Place:
+    lines = (line for start, end, line in code.co_lines() if start <= instruction < end and line is not None)
+    line = next(lines, code.co_firstlineno)
+    if is_library_file(code.co_filename) or _loops(code, line) != "test":
+        return (line, instruction)
+    if sys.version_info < (3, 11):
+        return (line,)
+    _, _, column, end_column = next(islice(code.co_positions(), instruction // 2, None))
+    return (line, column or 0, end_column or 0)
 
 
 def _check_loop(read: Read) -> None:
-    places = [(code, _line_of(code, i)) for code, i in read.where if not is_library_file(code.co_filename)]
-    kinds = {_loops(code, line) for code, line in places}
+    kinds = _loops_around(read.where)
     most = _MOST_IN_A_TEST if "test" in kinds else _MOST_IN_A_WHILE if "body" in kinds else _MOST
     if read.times > most:
         raise TraceError(
@@ -138,6 +147,12 @@ def _check_loop(read: Read) -> None:
                 times=most,
             )
         )
+
+
+def _loops_around(where: Where) -> set[str]:
+    """How the user's own lines on the way to a read stand to ``while`` loops."""
+    own = [(code, place[0]) for code, place in where if not is_library_file(code.co_filename)]
+    return {_loops(code, line) for code, line in own}
 
 
 def _loops(code: CodeType, line: int) -> str:
