@@ -94,12 +94,12 @@ class Copier:
         return made
 
     def _made(self, value: Any, kind: type) -> Any:
+        make = _BY_TYPE.get(kind)  # first, as a weak proxy of a module says that it is a module
+        if make is not None:
+            return make(self, value)
         if isinstance(value, Tensor):
             return self._tensor(value)
-        if isinstance(value, nn.Module):
-            return self._module(value)
-        make = _BY_TYPE.get(kind)
-        return self._object(value) if make is None else make(self, value)
+        return self._module(value) if isinstance(value, nn.Module) else self._object(value)
 
     def _tensor(self, tensor: Tensor) -> Tensor:
         if isinstance(tensor, nn.Parameter):
@@ -266,6 +266,13 @@ class Copier:
         original = reference()
         return reference if original is None else weakref.ref(self.copy(original))
 
+    def _proxy(self, proxy: Any) -> Any:
+        try:
+            original = proxy.__init__.__self__
+        except (ReferenceError, AttributeError):
+            return proxy
+        return weakref.proxy(self.copy(original))
+
     def _generator(self, generator: torch.Generator) -> torch.Generator:
         made = torch.Generator(generator.device)
         made.set_state(generator.get_state())
@@ -348,6 +355,7 @@ _BY_TYPE: dict[type, Callable[[Copier, Any], Any]] = {
     set: Copier._set,  # noqa: SLF001
     tuple: Copier._tuple,  # noqa: SLF001
     weakref.ref: Copier._weak,  # noqa: SLF001
+    **dict.fromkeys((weakref.ProxyType, weakref.CallableProxyType), Copier._proxy),  # noqa: SLF001
     torch.Generator: Copier._generator,  # noqa: SLF001
     types.GeneratorType: _spent,
     **{kind: (lambda _copier, _lock, make=make: make()) for kind, make in _LOCKS.items()},

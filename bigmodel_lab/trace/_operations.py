@@ -67,6 +67,10 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         finally:
             self._is_inside = before
 
+    def _guard(self, tensor: Tensor) -> None:
+        if tensor.requires_grad and tensor.is_leaf and not isinstance(tensor, FakeTensor):
+            self._guarded.setdefault(id(tensor), (tensor, tensor.grad))
+
     def let_go(self) -> None:
         """Takes stand-ins away from tensors of the user's that got one as their gradient, because something that torch cannot
         see through handed them to an operation."""
@@ -87,7 +91,10 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if func is _DEVICE:
             return args[0].fake_device
-        if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
+        is_view = func in _WITHOUT_MEMORY
+        if is_view and type(args[0]) is not FakeTensor:
+            self._guard(args[0])
+        if is_view or self._path is None or self._is_inside:
             return self.dispatch(func, types, args, kwargs)
         if torch.is_inference_mode_enabled() and _is_composed(func):
             with self:  # without autograd nobody has taken it apart yet
@@ -111,8 +118,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         for tensor in _tensors(args):
             if isinstance(tensor, FakeTensor):
                 is_host = False
-            elif tensor.requires_grad:
-                self._guarded.setdefault(id(tensor), (tensor, tensor.grad))
+            else:
+                self._guard(tensor)
             found = True
         return found and is_host and (func is not _NEW_HOST_TENSOR or args[0].dim() == 0)
 
