@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +14,7 @@ from torch import Tensor
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace import untouched
 from bigmodel_lab.trace._trees import tensors_of
 
 _MOST_BATCHES = 10_000
@@ -132,17 +131,12 @@ def _length(loader: object) -> int | None:
 def _as_before(loader: object) -> Iterator[None]:
     """Random numbers that a loader draws for its order and its augmentations are put back, its own generator's, too."""
     own = [(generator, generator.get_state()) for generator in _generators(loader)]
-    python, numpy = random.getstate(), sys.modules.get("numpy")
-    before = None if numpy is None else numpy.random.get_state()  # noqa: NPY002 (the state that programs share)
     try:
-        with torch.random.fork_rng(devices=[]):
+        with untouched():
             yield
     finally:
         for generator, state in own:
             generator.set_state(state)
-        random.setstate(python)
-        if numpy is not None:
-            numpy.random.set_state(before)  # noqa: NPY002
 
 
 def _generators(loader: object) -> list[torch.Generator]:

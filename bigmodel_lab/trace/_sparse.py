@@ -28,6 +28,13 @@ def parts_of(tensor: Tensor) -> tuple[Tensor, ...]:
     return found
 
 
+def in_memory(tensor: Tensor) -> tuple[Tensor, ...]:
+    """The tensors whose storages hold this one: of a nested tensor its values, of a sparse one its places and values, else itself."""
+    if is_jagged(tensor):
+        return (tensor.values(),)
+    return parts_of(tensor) if is_sparse(tensor) else (tensor,)
+
+
 def sparse_of(indices: Tensor, values: Tensor, size: Any) -> Tensor:
     """A sparse stand-in made of its parts. Call it inside a fake mode.
 
