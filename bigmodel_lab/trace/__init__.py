@@ -41,7 +41,17 @@ from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Target
 from bigmodel_lab.units import format_bytes
 
-__all__ = ["STEPS", "Prepare", "PrepareOwn", "Prepared", "Target", "check_can_be_copied", "copy_of_model", "trace_steps", "untouched"]
+__all__ = [
+    "STEPS",
+    "Prepare",
+    "PrepareOwn",
+    "Prepared",
+    "Target",
+    "check_can_be_copied",
+    "copy_of_model",
+    "trace_steps",
+    "untouched",
+]
 
 _REFUSALS = ("fake impl", "FakeTensor", "tensor subclasses", "SparseTensorImpl")
 STEPS = 2

@@ -24,13 +24,23 @@ _WITH_VALUES = 2**20
 _MADE_HERE = "_bigmodel_lab_made_here"
 _READS_FROM_HOST = frozenset({Tensor.to, Tensor.cuda, Tensor.copy_, torch.as_tensor, torch.tensor, Tensor.new_tensor})
 """They take a tensor of the host and give or fill one of the card."""
-_LOOKS = frozenset({
-    *(Tensor.size, Tensor.dim, Tensor.numel, Tensor.stride, Tensor.__len__, Tensor.element_size, Tensor.is_contiguous),
-    *(Tensor.__getitem__, Tensor.view, Tensor.narrow, Tensor.select, Tensor.split, Tensor.chunk, Tensor.unbind),
-    *(Tensor.t, Tensor.transpose, Tensor.permute, Tensor.unsqueeze, Tensor.squeeze, Tensor.expand, Tensor.detach),
-    *(Tensor.is_floating_point, Tensor.__iter__, Tensor.index_select, Tensor.__repr__, Tensor.__hash__, Tensor.cpu),
-    *(torch.index_select, torch.narrow, torch.split, torch.chunk, torch.unbind, torch.is_floating_point),
-})
+_LOOKS = frozenset(
+    {
+        *(
+            Tensor.size,
+            Tensor.dim,
+            Tensor.numel,
+            Tensor.stride,
+            Tensor.__len__,
+            Tensor.element_size,
+            Tensor.is_contiguous,
+        ),
+        *(Tensor.__getitem__, Tensor.view, Tensor.narrow, Tensor.select, Tensor.split, Tensor.chunk, Tensor.unbind),
+        *(Tensor.t, Tensor.transpose, Tensor.permute, Tensor.unsqueeze, Tensor.squeeze, Tensor.expand, Tensor.detach),
+        *(Tensor.is_floating_point, Tensor.__iter__, Tensor.index_select, Tensor.__repr__, Tensor.__hash__, Tensor.cpu),
+        *(torch.index_select, torch.narrow, torch.split, torch.chunk, torch.unbind, torch.is_floating_point),
+    }
+)
 """They compute nothing: what a program asks a data set on the host before it moves a part of it."""
 _GIVE_THE_MEMORY = frozenset({Tensor.numpy, Tensor.__array__, Tensor.data_ptr, Tensor.untyped_storage})
 _NEITHER = frozenset({int, float, bool, str, type(None), torch.dtype, torch.device, torch.Size, slice})
@@ -58,6 +68,7 @@ class Outside:
         """The stand-in, the same each time; it has been on the card since the model was loaded."""
         known = self._stand_ins.get(id(tensor))
         if known is None:
+            self._mode.guard(tensor)
             with torch.inference_mode(mode=False), torch.no_grad(), self._mode.unrecorded():
                 made = self._looking_at(tensor)
             made.requires_grad_(tensor.requires_grad and tensor.is_leaf)
@@ -69,7 +80,9 @@ class Outside:
         known = self._storages.get(key)
         if known is None:
             elements = tensor.untyped_storage().nbytes() // tensor.element_size()
-            whole = stand_in(tensor.detach()) if tensor.numel() == elements else torch.empty(elements, dtype=tensor.dtype)
+            whole = (
+                stand_in(tensor) if tensor.numel() == elements else torch.empty(elements, dtype=tensor.dtype)
+            )
             known = self._storages[key] = (tensor, whole)
             self._recorder.was_loaded(whole, "parameter" if isinstance(tensor, nn.Parameter) else "input")
         base = known[1].detach()
@@ -77,7 +90,9 @@ class Outside:
             return torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype)
         return base.as_strided(tensor.size(), tensor.stride(), tensor.storage_offset())
 
-    def replaced(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    def replaced(
+        self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Arguments of a function of torch with stand-ins in the place of tensors from outside that are on the card."""
         real, fake = _kinds(args)
         if kwargs:
@@ -98,10 +113,13 @@ class Outside:
     def came_out(self, result: Tensor, args: tuple[Any, ...]) -> None:
         """A tensor with data that the program computed is its own, unless it looks at the memory of one from outside."""
         key = _storage(result)
-        if not any(type(value) is Tensor and _storage(value) == key and _MADE_HERE not in vars(value) for value in args):
+        if not any(
+            type(value) is Tensor and _storage(value) == key and _MADE_HERE not in vars(value) for value in args
+        ):
             vars(result)[_MADE_HERE] = True
 
     def _one(self, function: Any, tensor: Tensor, fake: bool) -> Tensor:
+        tensor = self._private.get(id(tensor), (tensor, tensor))[1]
         if id(tensor) in self._stand_ins or _is_surely_on_a_card(tensor) or _storage(tensor) in self._storages:
             return self.on_the_card(tensor)
         if _MADE_HERE in vars(tensor) or function in _READS_FROM_HOST:
@@ -120,8 +138,9 @@ class Outside:
             if not changes:
                 return tensor
             with unset_fake_temporarily(), torch.no_grad():
-                known = self._private[id(tensor)] = (tensor, tensor.detach().clone())
-            vars(known[1])[_MADE_HERE] = True
+                own = tensor.detach().clone()
+            known = self._private[id(tensor)] = (tensor, own)
+            self._private[id(own)] = (own, own)
         return known[1]
 
 
@@ -151,7 +170,12 @@ def _is_surely_on_a_card(tensor: Tensor) -> bool:
 def _changes(function: Callable[..., Any]) -> bool:
     name = getattr(function, "__name__", "")
     in_place = name.endswith("_") and not name.endswith("__")
-    return in_place or name in {"__set__", "__setitem__", "__delitem__"} or name.startswith("__i") or function in _GIVE_THE_MEMORY
+    return (
+        in_place
+        or name in {"__set__", "__setitem__", "__delitem__"}
+        or name.startswith("__i")
+        or function in _GIVE_THE_MEMORY
+    )
 
 
 def _storage(tensor: Tensor) -> int:

@@ -134,7 +134,9 @@ class Recorder:
         """What was recorded; what dies later is not written down any more."""
         self._ended = True
         whole = [*self._sequence[: self._loaded], *self._late, *self._sequence[self._loaded :]]
-        marks = tuple(replace(mark, position=mark.position + len(self._late)) if n else mark for n, mark in enumerate(self._marks))
+        marks = tuple(
+            replace(mark, position=mark.position + len(self._late)) if n else mark for n, mark in enumerate(self._marks)
+        )
         sequence = _in_order(whole, {mark.position for mark in marks})
         return RequestTrace(tuple(self._allocations), sequence, marks, tuple(self._notes))
 
