@@ -45,10 +45,10 @@ class Caught:
 
     error: Exception | None = None
 
-    def __enter__(self) -> Caught:
+    def __enter__(self) -> Caught:  # noqa: PYI034 (Self needs Python 3.11)
         return self
 
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: TracebackType | None) -> bool:
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
         if not isinstance(error, Exception) or isinstance(error, BigModelLabError):
             return False
         self.error = error

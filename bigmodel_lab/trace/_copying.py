@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 import copyreg
-import functools
+import io
 import pickle
 import threading
 import types
@@ -82,7 +82,10 @@ class Copier:
     """Copies values that belong together: what is one in the original is one in the copy."""
 
     def __init__(
-        self, substitute: Callable[[Tensor], Tensor], loose: Callable[[Tensor], Tensor] | None = None, before: Copies | None = None
+        self,
+        substitute: Callable[[Tensor], Tensor],
+        loose: Callable[[Tensor], Tensor] | None = None,
+        before: Copies | None = None,
     ) -> None:
         """Args: what stands for a parameter or buffer; for any other tensor, None shares it; and what is known of an earlier copy."""
         self.modules: list[tuple[str, nn.Module]] = []
@@ -304,8 +307,9 @@ class Copier:
             return value
         try:
             return self._rebuilt(value)
-        except _CANNOT_BE_COPIED:
-            return value  # a file, a thread, an object of C++: the program uses the one that there is
+        except _CANNOT_BE_COPIED:  # a file, a thread, an object of C++: the program uses the one that there is
+            is_stream = hasattr(type(value), "__next__") and not isinstance(value, io.IOBase)
+            return _spent(self, value) if is_stream else value
 
     def _rebuilt(self, value: Any) -> Any:
         """As ``copy.deepcopy`` puts an object together, by what it says of itself."""

@@ -9,6 +9,7 @@ import re
 import sys
 import sysconfig
 import types
+import weakref
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-ATOMS = frozenset({
-    *(type(None), type(...), type(NotImplemented), int, float, bool, complex, str, bytes, range, slice, type),
-    *(types.CodeType, types.ModuleType, types.WrapperDescriptorType, types.MethodDescriptorType, property),
-    *(types.GetSetDescriptorType, types.MethodWrapperType, staticmethod, classmethod, re.Pattern),
-    *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, torch.finfo, torch.iinfo),
-    *(torch._ops.OpOverload, torch._ops.OpOverloadPacket),  # noqa: SLF001 (the types of torch.ops.…)
-})
+ATOMS = frozenset(
+    {
+        *(type(None), type(...), type(NotImplemented), int, float, bool, complex, str, bytes, range, slice, type),
+        *(types.CodeType, types.ModuleType, types.WrapperDescriptorType, types.MethodDescriptorType, property),
+        *(types.GetSetDescriptorType, types.MethodWrapperType, staticmethod, classmethod, re.Pattern),
+        *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format, torch.finfo, torch.iinfo),
+        *(torch._ops.OpOverload, torch._ops.OpOverloadPacket),  # noqa: SLF001 (the types of torch.ops.…)
+    }
+)
 """Types of values that never change and name nothing."""
+_WEAK = frozenset({weakref.ref, weakref.WeakMethod, weakref.ProxyType, weakref.CallableProxyType})
+_VALUES = (int, float, complex, str, bytes, type(None))
 _MOST_LOOKED_AT = 2000
 """Values that are looked at below an object of a library, before it is taken for one that holds no tensor."""
 _PACKAGES = ("site-packages", "dist-packages")
@@ -83,12 +88,31 @@ class Inertness:
         known = self._functions.get(id(function))
         if known is None:
             self._functions[id(function)] = True  # where it comes back to itself
-            known = self._functions[id(function)] = all(self.of(value) for value in reached(function))
+            known = self._functions[id(function)] = self._holds_nothing(function)
         return known
+
+    def _holds_nothing(self, function: types.FunctionType) -> bool:
+        waiting, seen = [function], {id(function)}
+        while waiting:
+            here = waiting.pop()
+            if not is_library(here.__globals__.get("__name__")) and _counts(here):
+                return False
+            for value in reached(here):
+                if not isinstance(value, types.FunctionType):
+                    if not self.of(value):
+                        return False
+                elif id(value) not in seen:
+                    seen.add(id(value))
+                    waiting.append(value)
+        return True
 
     def of(self, value: Any) -> bool:
         """Neither a tensor, a module, a container that can be written to, nor an object that reaches one."""
-        if type(value) in ATOMS or isinstance(value, type | enum.Enum):
+        if type(value) in ATOMS:
+            return True
+        if type(value) in _WEAK:  # before it is asked what it is, as a proxy answers for another, which may be gone
+            return False
+        if isinstance(value, type | enum.Enum):
             return True
         if isinstance(value, types.FunctionType):
             return self.of_function(value)
@@ -114,7 +138,7 @@ class Inertness:
         waiting, seen = [value], {id(value)}
         while waiting and len(seen) < _MOST_LOOKED_AT:
             for inner in below(waiting.pop()):
-                if isinstance(inner, Tensor | nn.Module):
+                if type(inner) in _WEAK or isinstance(inner, Tensor | nn.Module):
                     return True
                 if isinstance(inner, types.FunctionType) and not self.of_function(inner):
                     return True
@@ -122,6 +146,18 @@ class Inertness:
                     seen.add(id(inner))
                     waiting.append(inner)
         return False
+
+
+def _counts(function: types.FunctionType) -> bool:
+    """It has numbers or words in its closure, which it or another function may count up, or sets a global name."""
+    held = (value for cell in function.__closure__ or () for value in contents(cell))
+    return any(isinstance(value, _VALUES) for value in held) or _sets_globals(function.__code__)
+
+
+@functools.cache
+def _sets_globals(code: types.CodeType) -> bool:
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return any(i.opname == "STORE_GLOBAL" for i in dis.get_instructions(code)) or any(map(_sets_globals, inner))
 
 
 def reached(function: types.FunctionType) -> Iterator[Any]:

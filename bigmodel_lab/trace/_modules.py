@@ -27,7 +27,10 @@ class ModulePath:
         self._numbers: list[int] = [0]
         self._names: list[str] = [""]
         seen: set[nn.Module] = set()
-        for name, module in [*_named(model, "", seen), *(pair for name, other in others for pair in _named(other, name, seen))]:
+        for name, module in [
+            *_named(model, "", seen),
+            *(pair for prefix, other in others for pair in _named(other, prefix, seen)),
+        ]:
             module.register_forward_pre_hook(partial(self._entered, name))
             module.register_forward_hook(self._left, always_call=True)
 

@@ -77,13 +77,16 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         finally:
             self._is_inside = before
 
-    def _guard(self, tensor: Tensor) -> None:
+    def guard(self, tensor: Tensor) -> None:
+        """Remembers the gradient of a weight of the user's that the traced program got hold of."""
         if tensor.requires_grad and tensor.is_leaf and not isinstance(tensor, FakeTensor):
             self._guarded.setdefault(id(tensor), (tensor, tensor.grad))
 
     def let_go(self) -> None:
-        """Takes stand-ins away from tensors of the user's that got one as their gradient, because something that torch cannot
-        see through handed them to an operation."""
+        """Takes stand-ins away from tensors of the user's that got one as their gradient.
+
+        Functions of autograd written in Python take their arguments past everything that could replace them before.
+        """
         for tensor, gradient in self._guarded.values():
             if isinstance(tensor.grad, FakeTensor):
                 tensor.grad = gradient
@@ -108,7 +111,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             return self._sparse(func, types, args, kwargs)
         is_view = func in _WITHOUT_MEMORY
         if is_view and type(args[0]) is not FakeTensor:
-            self._guard(args[0])
+            self.guard(args[0])
         if is_view or self._path is None or self._is_inside:
             return self.dispatch(func, types, args, kwargs)
         if (self._below_autograd or torch.is_inference_mode_enabled()) and _is_composed(func):
@@ -136,7 +139,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             if isinstance(tensor, FakeTensor):
                 is_host = False
             else:
-                self._guard(tensor)
+                self.guard(tensor)
             found = True
         return found and is_host and (func is not _NEW_HOST_TENSOR or args[0].dim() == 0)
 
