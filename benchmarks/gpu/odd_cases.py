@@ -30,7 +30,7 @@ class Program:
     """Maps (model, batch) to what the program's loop goes on with."""
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] = lambda model: torch.optim.SGD(model.parameters(), lr=0.01)
     """Made for the model."""
-    loss_in: Callable[[Any], Tensor] | None = staticmethod(lambda result: result)
+    loss_in: Callable[[Any], Tensor] | None = lambda result: result
     """The loss in what the step gives back; None where it has gone back itself."""
     updates: bool = True
     """The loop calls the optimizer; False where the step does."""
@@ -150,7 +150,9 @@ class Boxes(nn.Module):
 
     def forward(self, images: Any, targets: Any) -> dict[str, Tensor]:
         """Losses by name."""
-        pairs = [(self.last(self.first(i.flatten(1).t()).relu()), t["boxes"]) for i, t in zip(images, targets, strict=True)]
+        pairs = [
+            (self.last(self.first(i.flatten(1).t()).relu()), t["boxes"]) for i, t in zip(images, targets, strict=True)
+        ]
         distances = [torch.cdist(found, boxes).mean() for found, boxes in pairs]
         return {"distance": torch.stack(distances).sum(), "size": sum(found.abs().mean() for found, _ in pairs)}
 
@@ -161,7 +163,9 @@ class Routed(nn.Module):
     def __init__(self, ways: int = 8) -> None:
         super().__init__()
         self.gate = nn.Linear(512, ways)
-        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(512, 2048), nn.GELU(), nn.Linear(2048, 512)) for _ in range(ways))
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(512, 2048), nn.GELU(), nn.Linear(2048, 512)) for _ in range(ways)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Of each row two experts."""
@@ -228,7 +232,13 @@ def layers(*wrap: Any) -> nn.Module:
 
 def lazy() -> nn.Module:
     """The same, without sizes."""
-    return nn.Sequential(nn.LazyLinear(WIDE, bias=False), nn.ReLU(), nn.LazyLinear(WIDE, bias=False), nn.ReLU(), nn.LazyLinear(8, bias=False))
+    return nn.Sequential(
+        nn.LazyLinear(WIDE, bias=False),
+        nn.ReLU(),
+        nn.LazyLinear(WIDE, bias=False),
+        nn.ReLU(),
+        nn.LazyLinear(8, bias=False),
+    )
 
 
 def rows(count: int = 4096) -> dict[str, Tensor]:
@@ -244,7 +254,12 @@ def words() -> dict[str, Tensor]:
 def graph() -> Graph:
     """Eight graphs in one."""
     places = {"dtype": torch.long}
-    return Graph(torch.zeros(30_000, 64), torch.zeros(2, 200_000, **places), torch.zeros(30_000, **places), torch.zeros(8, **places))
+    return Graph(
+        torch.zeros(30_000, 64),
+        torch.zeros(2, 200_000, **places),
+        torch.zeros(30_000, **places),
+        torch.zeros(8, **places),
+    )
 
 
 def images() -> Any:
@@ -316,7 +331,10 @@ def joined() -> dict[str, Tensor]:
 def adjacency() -> dict[str, Tensor]:
     """Rows and who stands beside whom."""
     places = torch.arange(4096).repeat(2, 8)
-    return {**rows(), "a": torch.sparse_coo_tensor(places, torch.zeros(places.shape[1]), (4096, 4096), check_invariants=False)}
+    return {
+        **rows(),
+        "a": torch.sparse_coo_tensor(places, torch.zeros(places.shape[1]), (4096, 4096), check_invariants=False),
+    }
 
 
 def sparse_adam(model: nn.Module) -> torch.optim.Optimizer:
@@ -324,11 +342,20 @@ def sparse_adam(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SparseAdam([model.get_parameter("table.weight")])
 
 
+def text_model() -> nn.Module:
+    """GPT-2 of Transformers, small."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(GPT2Config(vocab_size=8192, n_positions=512, n_embd=256, n_layer=4, n_head=4))
+
+
 PROGRAMS = (
     Program("graph", Convolved, graph, lambda model, batch: F.cross_entropy(model(batch), batch.labels)),
     Program("images", Boxes, images, lambda model, batch: model(*batch), loss_in=lambda found: sum(found.values())),
     Program("tuple", layers, rows, with_scores, loss_in=operator.itemgetter(0), keeps=True),
-    Program("dict", layers, rows, lambda model, batch: {"loss": classes(model, batch)}, loss_in=operator.itemgetter("loss")),
+    Program(
+        "dict", layers, rows, lambda model, batch: {"loss": classes(model, batch)}, loss_in=operator.itemgetter("loss")
+    ),
     Program(
         "vector",
         layers,
@@ -346,29 +373,43 @@ PROGRAMS = (
         accumulation=4,
         pair_loss=F.cross_entropy,
     ),
-    Program("output_object", lambda: _gpt2(), tokens, lambda model, batch: model(**batch), loss_in=operator.attrgetter("loss"), keeps=True),
+    Program(
+        "output_object",
+        text_model,
+        tokens,
+        lambda model, batch: model(**batch),
+        loss_in=operator.attrgetter("loss"),
+        keeps=True,
+    ),
     Program("lazy", lazy, rows, classes),
     Program("weight_norm", lambda: layers(parametrizations.weight_norm), rows, classes),
     Program("spectral_norm", lambda: layers(parametrizations.spectral_norm), rows, classes),
     Program("kept_activation", Kept, rows, classes),
     Program("ddp", layers, rows, classes, shell="ddp"),
     Program("data_parallel", layers, rows, classes, shell="dp"),
-    Program("sync_batch_norm", lambda: nn.Sequential(nn.Linear(WIDE, WIDE, bias=False), nn.SyncBatchNorm(WIDE), nn.Linear(WIDE, 8, bias=False)), rows, classes),
+    Program(
+        "sync_batch_norm",
+        lambda: nn.Sequential(
+            nn.Linear(WIDE, WIDE, bias=False), nn.SyncBatchNorm(WIDE), nn.Linear(WIDE, 8, bias=False)
+        ),
+        rows,
+        classes,
+    ),
     Program("sparse_gradient_sgd", Words, words, classes),
     Program("sparse_gradient_adam", Words, words, classes, optimizer=sparse_adam),
     Program("sparse_matrix", layers, adjacency, spread),
     Program("nested", layers, nested, lambda model, batch: model(batch).values().mean()),
-    Program("ctc_lists", Heard, lambda: {"x": torch.zeros(400, 16, 80), "y": torch.zeros(16, 60, dtype=torch.long)}, heard),
+    Program(
+        "ctc_lists", Heard, lambda: {"x": torch.zeros(400, 16, 80), "y": torch.zeros(16, 60, dtype=torch.long)}, heard
+    ),
     Program("ctc_joined", Heard, joined, heard_joined, by_values=True),
     Program("mixture_fp32", mixture, tokens, lambda model, batch: model(**batch).loss),
     Program(
-        "experts_by_place", Routed, lambda: torch.zeros(4096, 512), lambda model, x: model(x).square().mean(), by_values=True
+        "experts_by_place",
+        Routed,
+        lambda: torch.zeros(4096, 512),
+        lambda model, x: model(x).square().mean(),
+        by_values=True,
     ),
 )
 """Each once."""
-
-
-def _gpt2() -> nn.Module:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    return GPT2LMHeadModel(GPT2Config(vocab_size=8192, n_positions=512, n_embd=256, n_layer=4, n_head=4))

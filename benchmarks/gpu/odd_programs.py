@@ -87,7 +87,10 @@ def main(words: Sequence[str] | None = None) -> int:
     if wanted.against:
         return _again(Path(wanted.against))
     if not torch.cuda.is_available():
-        print("odd_programs measures on a CUDA card and PyTorch finds none here; --against works without one.", file=sys.stderr)
+        print(
+            "odd_programs measures on a CUDA card and PyTorch finds none here; --against works without one.",
+            file=sys.stderr,
+        )
         return 2
     parts = [part for part in wanted.only.split(",") if part]
     chosen = [p for p in PROGRAMS if not parts or any(part in p.name for part in parts)]
@@ -98,7 +101,9 @@ def main(words: Sequence[str] | None = None) -> int:
         rows.append(predicted(measured(program, card, emulated=bool(wanted.emulated)), program, name))
         print(rows[-1], flush=True)
     figures = {"card": name, "is_emulated": bool(wanted.emulated), "rows": [asdict(row) for row in rows]}
-    print("Kept:", *record("odd_programs", figures, report(rows, name, emulated=bool(wanted.emulated)), Path(wanted.out)))
+    print(
+        "Kept:", *record("odd_programs", figures, report(rows, name, emulated=bool(wanted.emulated)), Path(wanted.out))
+    )
     return int(not all(row.holds for row in rows))
 
 
@@ -165,7 +170,9 @@ def report(rows: Sequence[Row], card: str, *, emulated: bool) -> str:
         card: Its name.
         emulated: It has no values, and no workspaces of cuDNN.
     """
-    head = f"{'program':<22}" + "".join(f"{one:>15}" for one in ("allocated", "predicted", "reserved", "at least", "at most"))
+    head = f"{'program':<22}" + "".join(
+        f"{one:>15}" for one in ("allocated", "predicted", "reserved", "at least", "at most")
+    )
     errors = [abs(row.error) for row in rows if row.error is not None]
     worst = f"{len(errors)} compared, largest error {max(errors, default=0):.3%}, {sum(not row.holds for row in rows)} missed"
     kind = "emulated" if emulated else "measured"
@@ -175,7 +182,9 @@ def report(rows: Sequence[Row], card: str, *, emulated: bool) -> str:
 def _again(path: Path) -> int:
     values = json.loads(path.read_text("utf-8"))
     by_name = {program.name: program for program in PROGRAMS}
-    kept = [Row(one["program"], one["allocated"], one["reserved"]) for one in values["rows"] if one["program"] in by_name]
+    kept = [
+        Row(one["program"], one["allocated"], one["reserved"]) for one in values["rows"] if one["program"] in by_name
+    ]
     rows = []
     for row in kept:
         rows.append(predicted(row, by_name[row.program], values["card"]))

@@ -48,11 +48,19 @@ def in_words() -> Iterator[None]:
 def _where(error: BaseException) -> str:
     """The last line of the person's own program, as far as there is one; else the last of all."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not _is_inside(frame.filename, _OURS) and not _is_inside(frame.filename, _TORCH)]
+    own = [
+        frame for frame in frames if not _is_inside(frame.filename, _OURS) and not _is_inside(frame.filename, _TORCH)
+    ]
     if not own:
         return ""
     last = own[-1]
-    return text("estimate.at_line", " ({file}, line {line}, in {function})", file=last.filename, line=last.lineno, function=last.name)
+    return text(
+        "estimate.at_line",
+        " ({file}, line {line}, in {function})",
+        file=last.filename,
+        line=last.lineno,
+        function=last.name,
+    )
 
 
 def _is_inside(filename: str, folder: Path) -> bool:

@@ -44,7 +44,13 @@ def initialised(model: nn.Module, run: Callable[[nn.Module, Any], object], batch
             run(model, batch)
     except _EnoughError:
         pass
-    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:  # what wants values comes behind the layers
+    except (
+        RuntimeError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        LookupError,
+    ) as error:  # what wants values comes behind the layers
         failed = error
     if is_lazy(model):
         raise TraceError(

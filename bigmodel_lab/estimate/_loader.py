@@ -133,7 +133,7 @@ def _as_before(loader: object) -> Iterator[None]:
     """Random numbers that a loader draws for its order and its augmentations are put back, its own generator's, too."""
     own = [(generator, generator.get_state()) for generator in _generators(loader)]
     python, numpy = random.getstate(), sys.modules.get("numpy")
-    before = None if numpy is None else numpy.random.get_state()  # noqa: NPY002 (the state that programs share)
+    before = None if numpy is None else numpy.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
             yield
@@ -142,7 +142,7 @@ def _as_before(loader: object) -> Iterator[None]:
             generator.set_state(state)
         random.setstate(python)
         if numpy is not None:
-            numpy.random.set_state(before)  # noqa: NPY002
+            numpy.random.set_state(before)
 
 
 def _generators(loader: object) -> list[torch.Generator]:

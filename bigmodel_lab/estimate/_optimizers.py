@@ -75,7 +75,11 @@ def _from_parameters(given: Any, options: Mapping[str, Any], model: nn.Module) -
 
 def _over_copy(optimizer: torch.optim.Optimizer, model: Any, copied: nn.Module) -> torch.optim.Optimizer:
     """The same settings over the weights of a copy, without state."""
-    theirs = dict(zip(map(id, model.parameters()), copied.parameters(), strict=False)) if isinstance(model, nn.Module) else {}
+    theirs = (
+        dict(zip(map(id, model.parameters()), copied.parameters(), strict=False))
+        if isinstance(model, nn.Module)
+        else {}
+    )
     groups = [
         {**group, "params": [theirs[id(p)] for p in group["params"] if id(p) in theirs]}
         for group in optimizer.param_groups

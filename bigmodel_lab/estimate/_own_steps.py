@@ -40,7 +40,7 @@ class Watched:
         self._kept: Any = None
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(self._got_gradient)
+                parameter.register_post_accumulate_grad_hook(self._got_gradient)  # type: ignore[no-untyped-call]
 
     def __call__(self, *args: Any) -> Any:
         """Call it, and watch; what it gives back beside a loss lives till the next call has given back, as in a loop that names it."""
@@ -54,18 +54,17 @@ class Watched:
         self._kept = None if isinstance(result, Tensor) else result
         return result
 
-    def loss(self, result: Any, samples: int) -> Tensor:
+    def loss(self, result: Any) -> Tensor:
         """What backward starts from; where the call has gone back itself, a number that takes no memory.
 
         Args:
             result: What the last call gave back.
-            samples: In the batch.
 
         Raises:
             ConfigError: There is no loss in it.
         """
         if not self.has_gone_back:
-            return scalar_in(result, samples, self._note)
+            return scalar_in(result, self._note)
         if self.has_stepped:
             self._note(
                 text(
@@ -75,7 +74,9 @@ class Watched:
                 )
             )
         else:
-            self._note(text("estimate.own_backward", "The step makes its backward pass itself; no second one is counted."))
+            self._note(
+                text("estimate.own_backward", "The step makes its backward pass itself; no second one is counted.")
+            )
         return torch.zeros((), device="meta")
 
     def _got_gradient(self, _parameter: Tensor) -> None:
@@ -145,18 +146,17 @@ def noticing_updates(stepped: Callable[[torch.optim.Optimizer], None]) -> Iterat
         handle.remove()
 
 
-def scalar_in(result: Any, samples: int, note: Note) -> Tensor:
+def scalar_in(result: Any, note: Note) -> Tensor:
     """The loss in what a step gave back: a scalar, in a mapping or an object under ``loss``, or first in a tuple.
 
     Args:
         result: Of a step or a loss.
-        samples: In the batch.
         note: Gets what was chosen where the result leaves a choice.
 
     Raises:
         ConfigError: There is none.
 
-    >>> scalar_in({"loss": torch.ones((), requires_grad=True), "logits": torch.ones(3)}, 3, print).item()
+    >>> scalar_in({"loss": torch.ones((), requires_grad=True), "logits": torch.ones(3)}, print).item()
     1.0
     """
     found = _chosen(result, note)
@@ -187,7 +187,12 @@ def _chosen(result: Any, note: Note) -> Any:
         candidates = [one for one in result if isinstance(one, Tensor) and one.numel() == 1 and one.requires_grad]
         if candidates:
             if len(candidates) > 1:
-                note(text("estimate.first_loss", "Of several losses that the step gives back, backward starts from the first."))
+                note(
+                    text(
+                        "estimate.first_loss",
+                        "Of several losses that the step gives back, backward starts from the first.",
+                    )
+                )
             return candidates[0]
     return None
 
@@ -198,7 +203,13 @@ def _sum_of(result: Mapping[Any, Any], note: Note) -> Any:
     if not parts:
         return None
     if len(parts) > 1:
-        note(text("estimate.sum_of_losses", "The step gives back {count} losses by name; backward starts from their sum.", count=len(parts)))
+        note(
+            text(
+                "estimate.sum_of_losses",
+                "The step gives back {count} losses by name; backward starts from their sum.",
+                count=len(parts),
+            )
+        )
     return sum(parts[1:], parts[0])
 
 
@@ -219,7 +230,11 @@ def _in_words(result: Any) -> str:
     if isinstance(result, Tensor):
         gradient = "" if result.requires_grad else text("estimate.without_gradient", " without a gradient")
         return text(
-            "estimate.a_tensor", "a tensor of shape {shape}, {dtype}{gradient}", shape=tuple(result.shape), dtype=result.dtype, gradient=gradient
+            "estimate.a_tensor",
+            "a tensor of shape {shape}, {dtype}{gradient}",
+            shape=tuple(result.shape),
+            dtype=result.dtype,
+            gradient=gradient,
         )
     if isinstance(result, Mapping):
         return text("estimate.a_mapping", "{kind} with {names}", kind=type(result).__name__, names=list(result))
@@ -231,5 +246,7 @@ def _hint(result: Any) -> str:
         name = type(result).__name__
         return text("estimate.loss_class", " loss={name} is a class; give an instance of it: loss={name}().", name=name)
     if getattr(result, "logits", None) is not None:
-        return text("estimate.labels_missing", " Models of the Transformers library return a loss where the batch has 'labels'.")
+        return text(
+            "estimate.labels_missing", " Models of the Transformers library return a loss where the batch has 'labels'."
+        )
     return ""

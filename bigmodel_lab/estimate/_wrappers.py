@@ -59,7 +59,9 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, bool]:
         ConfigError: Its weights are cut into shards of several processes.
     """
     for module in model.modules():
-        if _SHARDED & _classes(module) or any(type(weight).__name__ == "DTensor" for weight in module.parameters(recurse=False)):
+        if _SHARDED & _classes(module) or any(
+            type(weight).__name__ == "DTensor" for weight in module.parameters(recurse=False)
+        ):
             raise ConfigError(
                 text(
                     "error.estimate_sharded",
@@ -82,7 +84,7 @@ def on_one_card(copied: nn.Module) -> nn.Module:
     """
     for module in copied.modules():
         if isinstance(module, nn.SyncBatchNorm):
-            module.__class__ = LocalBatchNorm
+            module.__class__ = LocalBatchNorm  # type: ignore[assignment]
         if isinstance(module, nn.DataParallel):
             module.device_ids = []  # it then calls what it wraps
     return copied
@@ -108,12 +110,19 @@ def notes_on(model: nn.Module) -> Iterator[str]:
             "of all, and each a copy of the weights.",
         )
     if LocalBatchNorm in kinds:
-        yield text("estimate.sync_batch_norm", "SyncBatchNorm is sized as BatchNorm: what it exchanges with other cards is not counted.")
+        yield text(
+            "estimate.sync_batch_norm",
+            "SyncBatchNorm is sized as BatchNorm: what it exchanges with other cards is not counted.",
+        )
 
 
 def _classes(module: nn.Module) -> set[str]:
     """Names of torch's distributed classes that a module is of, without loading them."""
-    return {kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith((_DISTRIBUTED, "torch.nn.parallel"))}
+    return {
+        kind.__name__
+        for kind in type(module).__mro__
+        if kind.__module__.startswith((_DISTRIBUTED, "torch.nn.parallel"))
+    }
 
 
 def _gradients(module: nn.Module) -> dict[torch.dtype, int]:

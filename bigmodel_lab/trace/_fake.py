@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
@@ -21,9 +21,12 @@ def stand_in(tensor: Tensor) -> Tensor:
     A copy keeps the order of the strides, but neither the gaps of a slice nor the single element behind an ``expand``.
     """
     if is_jagged(tensor):  # its offsets stay on the host with their values, which tell the lengths
-        return torch.nested.nested_tensor_from_jagged(stand_in(tensor.values()), tensor.offsets())
+        nested: Any = tensor
+        made: Tensor = torch.nested.nested_tensor_from_jagged(stand_in(nested.values()), nested.offsets())
+        return made
     if is_sparse(tensor):
-        indices, values = tensor._indices(), tensor._values()  # noqa: SLF001 (those of a tensor that is not coalesced)
+        with unset_fake_temporarily():
+            indices, values = tensor._indices(), tensor._values()  # noqa: SLF001 (those of a tensor that is not coalesced)
         return sparse_of(stand_in(indices), stand_in(values), tensor.size())
     made = torch.empty_strided(tensor.size(), _copied_strides(tensor), dtype=tensor.dtype, device="cpu")
     if isinstance(tensor, nn.Parameter):
@@ -77,7 +80,12 @@ def batch_of_stand_ins(batch: Any, mode: FakeTensorMode) -> Any:
     """The same batch, every tensor a stand-in; beside tensors of the meta device, one with values stays on the host as it is."""
     on_meta = any(tensor.is_meta for tensor in tensors_of(batch))
     with mode:
-        return mapped(batch, lambda tensor: stand_in(tensor) if tensor.is_meta or is_sparse(tensor) or is_jagged(tensor) or not on_meta else tensor)
+        return mapped(
+            batch,
+            lambda tensor: (
+                stand_in(tensor) if tensor.is_meta or is_sparse(tensor) or is_jagged(tensor) or not on_meta else tensor
+            ),
+        )
 
 
 def load_order(model: nn.Module) -> list[tuple[str, Tensor]]:

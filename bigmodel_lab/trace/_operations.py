@@ -75,7 +75,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if any(kind.__name__ == "NestedTensor" for kind in types):  # it comes again, for the values inside
             self._below_autograd = True
             return NotImplemented
-        if func in SPARSE and any(is_sparse(t) for t in _tensors(args)) or func is _SPARSE_MADE:
+        if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func is _SPARSE_MADE:
             return self._sparse(func, types, args, kwargs)
         if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
             return self.dispatch(func, types, args, kwargs)
@@ -97,7 +97,11 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """One operation; those that it is made of are its own matter."""
         self._is_inside = True
         try:
-            return self._stand_in_result(func, args, kwargs) if func in OWN_STAND_INS else self.dispatch(func, types, args, kwargs)
+            return (
+                self._stand_in_result(func, args, kwargs)
+                if func in OWN_STAND_INS
+                else self.dispatch(func, types, args, kwargs)
+            )
         except DynamicOutputShapeException:
             bound = self._stand_in_result(func, args, kwargs)
             if bound is None:

@@ -12,7 +12,6 @@ from torch import Tensor, UntypedStorage
 from torch._subclasses.fake_tensor import FakeTensor
 
 from bigmodel_lab.memory.requests import Allocation, Category, Mark, RequestTrace
-
 from bigmodel_lab.trace._sparse import is_sparse, parts_of
 
 

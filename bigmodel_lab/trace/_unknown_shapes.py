@@ -20,8 +20,25 @@ _aten = torch.ops.aten
 
 _PASSES_ON = frozenset(
     {
-        *("aten.eq", "aten.index", "aten.select", "aten.clone", "aten._to_copy", "aten.gt", "aten.scatter_", "aten.scatter"),
-        *("aten.slice", "aten.transpose", "aten.permute", "aten.view", "aten.reshape", "aten._unsafe_view", "aten.flatten"),
+        *(
+            "aten.eq",
+            "aten.index",
+            "aten.select",
+            "aten.clone",
+            "aten._to_copy",
+            "aten.gt",
+            "aten.scatter_",
+            "aten.scatter",
+        ),
+        *(
+            "aten.slice",
+            "aten.transpose",
+            "aten.permute",
+            "aten.view",
+            "aten.reshape",
+            "aten._unsafe_view",
+            "aten.flatten",
+        ),
     }
 )
 """Operations whose result chooses among as many ways as their first input does."""
@@ -117,13 +134,17 @@ def _index(shapes: UnknownShapes, tensor: Tensor, indices: Any) -> Tensor:
 
 
 def _masked_select(shapes: UnknownShapes, tensor: Tensor, mask: Tensor) -> Tensor:
-    shape = torch.broadcast_shapes(tensor.shape, mask.shape)
+    shape = torch.broadcast_shapes(tensor.shape, mask.shape)  # type: ignore[no-untyped-call]
     share = shapes.chosen(mask) / max(1, mask.numel())
     return torch.empty(math.ceil(math.prod(shape) * share), dtype=tensor.dtype)
 
 
 def _unique2(
-    _shapes: UnknownShapes, tensor: Tensor, _sorted: bool = True, return_inverse: bool = False, return_counts: bool = False
+    _shapes: UnknownShapes,
+    tensor: Tensor,
+    _sorted: bool = True,
+    return_inverse: bool = False,
+    return_counts: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return _unique(tensor, tensor.numel(), return_inverse=return_inverse, return_counts=return_counts)
 
@@ -141,7 +162,13 @@ def _unique(tensor: Tensor, count: int, *, return_inverse: bool, return_counts: 
 
 
 def _ctc_loss(
-    _shapes: UnknownShapes, scores: Tensor, targets: Tensor, _input_lengths: Any, target_lengths: Any, *_: Any, **__: Any
+    _shapes: UnknownShapes,
+    scores: Tensor,
+    targets: Tensor,
+    _input_lengths: Any,
+    target_lengths: Any,
+    *_: Any,
+    **__: Any,
 ) -> tuple[Tensor, Tensor]:
     """By LossCTC.cu: scores (time, samples, classes) and a table (samples, time, 2 × longest target + 1)."""
     time, samples, _classes = scores.shape if scores.dim() == 3 else (scores.shape[0], 1, scores.shape[-1])
@@ -157,7 +184,12 @@ def _ctc_loss(
 
 
 def _grouped(
-    _shapes: UnknownShapes, left: Tensor, right: Tensor, offsets: Tensor | None = None, _bias: Any = None, out_dtype: Any = None
+    _shapes: UnknownShapes,
+    left: Tensor,
+    right: Tensor,
+    offsets: Tensor | None = None,
+    _bias: Any = None,
+    out_dtype: Any = None,
 ) -> Tensor:
     """By GroupedMMUtils.h (``create_grouped_gemm_output_tensor``): rows begin at multiples of 16 bytes."""
     flat = left.dim() == 2

@@ -12,7 +12,6 @@ from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.training.step import LossFunction
 
-
 _NOT_YET = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, ValueError)
 """A loss may need what is there only in the run, or more than two samples; what it says in a step is heard there."""
 
@@ -31,7 +30,9 @@ def check_own_loss(loss: LossFunction, output: object, labels: Tensor) -> None:
     >>> check_own_loss(torch.nn.functional.mse_loss, torch.zeros(2, 1), torch.zeros(2, 1))
     """
     if isinstance(loss, type):
-        raise _unsuitable(text("own_loss.a_class", "is the class {name}, and no instance: {name}()", name=loss.__name__))
+        raise _unsuitable(
+            text("own_loss.a_class", "is the class {name}, and no instance: {name}()", name=loss.__name__)
+        )
     if not callable(loss):
         raise _unsuitable(text("own_loss.not_callable", "is {value!r}, which cannot be called", value=loss))
     with torch.enable_grad():
@@ -46,7 +47,12 @@ def check_own_loss(loss: LossFunction, output: object, labels: Tensor) -> None:
         raise _unsuitable(text("own_loss.no_tensor", "returns {kind}", kind=_kind(found)))
     if found.numel() != 1 or found.is_complex():
         raise _unsuitable(
-            text("own_loss.shape", "returns a tensor of shape {shape}, {dtype}", shape=tuple(found.shape), dtype=found.dtype)
+            text(
+                "own_loss.shape",
+                "returns a tensor of shape {shape}, {dtype}",
+                shape=tuple(found.shape),
+                dtype=found.dtype,
+            )
         )
     if not found.requires_grad:
         raise _unsuitable(text("own_loss.no_gradient", "returns a number without a gradient"))

@@ -109,6 +109,8 @@ def _forward_backward(task: Task, x: Tensor, y: Tensor, samples: int) -> tuple[T
         task.by_hand.backward_by_hand(output, y, own / samples)
         return loss.detach(), task.count_correct(output, y)
     correct = task.count_correct(output, y)
-    del output  # the backward pass needs what autograd has saved; beside it the scores of a large vocabulary are as large again
+    del (
+        output
+    )  # the backward pass needs what autograd has saved; beside it the scores of a large vocabulary are as large again
     task.arithmetic.backward(loss if task.penalty is None else loss + task.penalty() * (own / samples))
     return loss.detach(), correct

@@ -37,7 +37,10 @@ def _backward(call: Call, _target: Target) -> Iterable[Extra]:
 
 RULE = Rule(
     name="ctc_loss",
-    meaning=Text("rule.ctc_loss", "The CTC loss keeps a table (samples, time, 2 × longest target + 1), and makes a second one going back."),
+    meaning=Text(
+        "rule.ctc_loss",
+        "The CTC loss keeps a table (samples, time, 2 × longest target + 1), and makes a second one going back.",
+    ),
     source="aten/src/ATen/native/cuda/LossCTC.cu: log_alpha in ctc_loss_gpu_template, log_beta in ctc_loss_backward_gpu_template",
     functions=_functions,
     operations={"aten._ctc_loss_backward": _backward},
