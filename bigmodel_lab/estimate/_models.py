@@ -89,7 +89,9 @@ def _copied(model: nn.Module) -> nn.Module:
 
 def without_memory(tensor: Tensor) -> Tensor:
     if nn.parameter.is_lazy(tensor):
-        return type(tensor)(requires_grad=tensor.requires_grad, dtype=tensor.dtype, device="meta")
+        shapeless: Any = type(tensor)  # its keywords are not in the stubs
+        made: Tensor = shapeless(requires_grad=tensor.requires_grad, dtype=tensor.dtype, device="meta")
+        return made
     made = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(made, requires_grad=tensor.requires_grad)

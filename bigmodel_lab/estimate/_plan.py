@@ -126,14 +126,14 @@ class Plan:
         if isinstance(own, Objective) and isinstance(model, HandWritten):
             return Task(model, own.loss, own.count_correct, arithmetic, model)
         if isinstance(own, Objective):
-            judged = _Judged(model, own, note, self.micro_batch_size)
+            judged = _Judged(model, own, note)
             return Task(
                 cast("nn.Module", judged.output), judged.loss, judged.correct, WhatIsLeft(arithmetic, judged.watched)
             )
         watched = Watched(partial(own, model), model, note)
 
         def loss(output: Any, _labels: Tensor) -> Tensor:
-            return watched.loss(output, self.micro_batch_size)
+            return watched.loss(output)
 
         return Task(cast("nn.Module", watched), loss, uncounted, WhatIsLeft(arithmetic, watched))
 
@@ -157,8 +157,8 @@ class Plan:
 class _Judged:
     """An objective over a batch that is a pair."""
 
-    def __init__(self, model: nn.Module, objective: Objective, note: Note, samples: int) -> None:
-        self._model, self._objective, self._samples = model, objective, samples
+    def __init__(self, model: nn.Module, objective: Objective, note: Note) -> None:
+        self._model, self._objective = model, objective
         self._targets: Any = None
         self.watched = Watched(objective.loss, model, note)
 
@@ -169,7 +169,7 @@ class _Judged:
 
     def loss(self, output: Any, _labels: Tensor) -> Tensor:
         """What backward starts from."""
-        return self.watched.loss(self.watched(output, self._targets), self._samples)
+        return self.watched.loss(self.watched(output, self._targets))
 
     def correct(self, output: Any, _labels: Tensor) -> Tensor:
         """As the training counts."""

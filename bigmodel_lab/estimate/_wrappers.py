@@ -83,7 +83,7 @@ def on_one_card(copied: nn.Module) -> nn.Module:
     """
     for module in copied.modules():
         if isinstance(module, nn.SyncBatchNorm):
-            module.__class__ = LocalBatchNorm
+            module.__class__ = LocalBatchNorm  # type: ignore[assignment]
         if isinstance(module, nn.DataParallel):
             module.device_ids = []  # it then calls what it wraps
     return copied

@@ -7,14 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._copying import copy_of_model
 from bigmodel_lab.trace._sparse import is_jagged, is_sparse, sparse_of
 from bigmodel_lab.trace._trees import mapped, tensors_of
-
 
 OnHost = Callable[[Tensor], Tensor]
 """Gives what a trace uses in the place of a tensor that stays in main memory with its values."""
@@ -34,10 +33,12 @@ def stand_in(tensor: Tensor, on_host: OnHost = _itself) -> Tensor:
         on_host: For the offsets of a nested tensor, whose values tell the lengths.
     """
     if is_jagged(tensor):
-        made: Tensor = torch.nested.nested_tensor_from_jagged(stand_in(tensor.values()), on_host(tensor.offsets()))
+        nested: Any = tensor
+        made: Tensor = torch.nested.nested_tensor_from_jagged(stand_in(nested.values()), on_host(nested.offsets()))
         return made
     if is_sparse(tensor):
-        indices, values = tensor._indices(), tensor._values()  # noqa: SLF001 (those of a tensor that is not coalesced)
+        with unset_fake_temporarily():
+            indices, values = tensor._indices(), tensor._values()  # noqa: SLF001 (those of a tensor that is not coalesced)
         return sparse_of(stand_in(indices), stand_in(values), tensor.size())
     made = torch.empty_strided(tensor.size(), _copied_strides(tensor), dtype=tensor.dtype, device="cpu")
     if isinstance(tensor, nn.Parameter):

@@ -107,7 +107,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if any(kind.__name__ == "NestedTensor" for kind in types):  # it comes again, for the values inside
             self._below_autograd = True
             return NotImplemented
-        if func in SPARSE and any(is_sparse(t) for t in _tensors(args)) or func is _SPARSE_MADE:
+        if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func is _SPARSE_MADE:
             return self._sparse(func, types, args, kwargs)
         is_view = func in _WITHOUT_MEMORY
         if is_view and type(args[0]) is not FakeTensor:
@@ -124,13 +124,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
                 return self._stand_in_number(args[0])
             if func is _COMPARES_ALL:
                 return bool(self._answers.answer(usual=True, is_decision=True, is_whole=False))
-            node = _current_node()
-            self._enter(self._phase_of(node))
-            if func in _TAKEN_APART:
-                return self._taken_apart(func, args, kwargs)
-            outputs = self._run(func, types, args, kwargs)
-            self._record(func, args, kwargs, outputs, node)
-            return outputs
+            return self._on_the_card(func, types, args, kwargs)
 
     def _on_the_host(self, func: Any, args: Any) -> bool:
         """All tensors are real ones; a scalar that the program just made of a Python number is, too."""
@@ -142,6 +136,15 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
                 self.guard(tensor)
             found = True
         return found and is_host and (func is not _NEW_HOST_TENSOR or args[0].dim() == 0)
+
+    def _on_the_card(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        node = _current_node()
+        self._enter(self._phase_of(node))
+        if func in _TAKEN_APART:
+            return self._taken_apart(func, args, kwargs)
+        outputs = self._run(func, types, args, kwargs)
+        self._record(func, args, kwargs, outputs, node)
+        return outputs
 
     def _taken_apart(self, func: Any, args: Any, kwargs: Any) -> Any:
         """CUDA has no kernel for it and runs what it is composed of, each with memory of its own."""

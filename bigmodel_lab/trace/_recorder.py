@@ -13,7 +13,6 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from bigmodel_lab.memory.requests import Allocation, Category, Mark, RequestTrace
 from bigmodel_lab.trace._in_place import Joint, joined, moment
-
 from bigmodel_lab.trace._sparse import in_memory
 
 

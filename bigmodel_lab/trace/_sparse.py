@@ -44,6 +44,7 @@ def sparse_of(indices: Tensor, values: Tensor, size: Any) -> Tensor:
         size: Of the whole.
     """
     made = torch.sparse_coo_tensor(indices, values, size, check_invariants=False)
+    made._coalesced_(False)
     return _with(made, indices, values)
 
 
@@ -73,7 +74,9 @@ def _part(number: int) -> Callable[[Any, Any], Any]:
 
 def _made_of(args: Any, dispatch: Callable[[], Any]) -> Any:
     """(dimensions, dense dimensions, size, places, values)."""
-    return _with(dispatch(), args[3], args[4])
+    made = dispatch()
+    made._coalesced_(False)
+    return _with(made, args[3], args[4])
 
 
 def _same(args: Any, dispatch: Callable[[], Any]) -> Any:
@@ -104,6 +107,6 @@ SPARSE: dict[Any, Callable[[Any, Any], Any]] = {
     _aten.sparse_mask.default: _masked,
     _aten.detach.default: _same,
     _aten.alias.default: _same,
-    _aten._coalesced_.default: _same,  # noqa: SLF001
+    _aten._coalesced_.default: _same,
 }
 """Operations that make a sparse tensor, or take one apart."""

@@ -12,7 +12,6 @@ from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.training.step import LossFunction
 
-
 _NOT_YET = (ArithmeticError, AttributeError, LookupError, NameError, RuntimeError, ValueError)
 """A loss may need what is there only in the run, or more than two samples; what it says in a step is heard there."""
 
