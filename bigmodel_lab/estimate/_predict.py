@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import torch
+
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.estimate._batch import samples_of, shapes_of
 from bigmodel_lab.estimate._estimate import MemoryEstimate, estimate_of
@@ -105,7 +107,7 @@ def estimate_memory(
     }
     source = resolve_model(model)
     settings, missed = _settings(source, training_arguments, asked, documented_batch=batch is None)
-    with untouched():
+    with untouched(*_generators(batch)):
         shapes = shapes_of(_example(source, settings["micro_batch_size"]) if batch is None else batch)
     chosen = None if gpu is None else card(gpu)
     target = _target(chosen)
@@ -169,6 +171,14 @@ def _example(source: ModelSource, micro_batch_size: int | None) -> Any:
             )
         )
     return source.example(micro_batch_size or 1)
+
+
+def _generators(batch: Any) -> list[torch.Generator]:
+    """Of a loader that shuffles by numbers of its own; looking at its batches would move them on."""
+    inner = getattr(batch, "batch_sampler", None)
+    places = (batch, getattr(batch, "sampler", None), inner, getattr(inner, "sampler", None))
+    found = [getattr(place, "generator", None) for place in places]
+    return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())
 
 
 def _target(chosen: Card | None) -> Target:

@@ -80,9 +80,7 @@ class Outside:
         known = self._storages.get(key)
         if known is None:
             elements = tensor.untyped_storage().nbytes() // tensor.element_size()
-            whole = (
-                stand_in(tensor) if tensor.numel() == elements else torch.empty(elements, dtype=tensor.dtype)
-            )
+            whole = stand_in(tensor) if tensor.numel() == elements else torch.empty(elements, dtype=tensor.dtype)
             known = self._storages[key] = (tensor, whole)
             self._recorder.was_loaded(whole, "parameter" if isinstance(tensor, nn.Parameter) else "input")
         base = known[1].detach()
@@ -179,4 +177,4 @@ def _changes(function: Callable[..., Any]) -> bool:
 
 
 def _storage(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # noqa: SLF001 (the only name that a storage has)
+    return int(tensor.untyped_storage()._cdata)  # noqa: SLF001 (the only name that a storage has)
