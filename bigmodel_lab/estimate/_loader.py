@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import is_dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -61,7 +60,7 @@ def largest_of(loader: Iterable[Any], bytes_of: Bytes, note: Callable[[str], obj
     Raises:
         ConfigError: It gives no batch.
     """
-    with _as_before(loader):
+    with untouched(*_generators(loader)):
         batches = iter(loader)
         if batches is loader:
             return _first_of(batches, note)
@@ -127,23 +126,9 @@ def _length(loader: object) -> int | None:
         return None
 
 
-@contextmanager
-def _as_before(loader: object) -> Iterator[None]:
-    """Random numbers that a loader draws for its order and its augmentations are put back, its own generator's, too."""
-    own = [(generator, generator.get_state()) for generator in _generators(loader)]
-    try:
-        with untouched():
-            yield
-    finally:
-        for generator, state in own:
-            generator.set_state(state)
-
-
 def _generators(loader: object) -> list[torch.Generator]:
-    holders = (
-        loader,
-        getattr(loader, "sampler", None),
-        getattr(getattr(loader, "batch_sampler", None), "sampler", None),
-    )
+    """Of a loader that shuffles by numbers of its own; looking at its batches would move them on."""
+    inner = getattr(loader, "batch_sampler", None)
+    holders = (loader, getattr(loader, "sampler", None), inner, getattr(inner, "sampler", None))
     found = [getattr(holder, "generator", None) for holder in holders]
     return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())

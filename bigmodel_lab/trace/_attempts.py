@@ -72,12 +72,12 @@ def way_through(run: Run, *, compare: bool) -> RequestTrace:
     """
     first = run(Answers())
     found = first if first.error is None else _without_error(run, first)
-    assert found.trace is not None
     if found.answers.reads:
         found = _compared(run, found) if compare else found
         assert found.trace is not None
         note = _note(found.answers)
         return replace(found.trace, notes=(*found.trace.notes, note))
+    assert found.trace is not None
     return found.trace
 
 

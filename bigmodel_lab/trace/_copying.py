@@ -144,7 +144,7 @@ class Copier:
         if made is not None:
             self.modules.append((name, made))
             return made
-        made = self._know(module, object.__new__(type(module)))
+        made = cast("nn.Module", self._know(module, object.__new__(type(module))))
         self.modules.append((name, made))
         self._depth += 1
         self._fill(made, module)
@@ -164,7 +164,7 @@ class Copier:
         if way is None or "parametrize" in getattr(way, "__module__", ""):
             return None
         try:
-            return cast("nn.Module", module.__deepcopy__(self.copies))
+            return cast("nn.Module", way(module, self.copies))
         except _CANNOT_BE_COPIED:
             return None
 
@@ -383,5 +383,5 @@ _BY_TYPE: dict[type, Callable[[Copier, Any], Any]] = {
     **dict.fromkeys((weakref.ProxyType, weakref.CallableProxyType), Copier._proxy),  # noqa: SLF001
     torch.Generator: Copier._generator,  # noqa: SLF001
     types.GeneratorType: _spent,
-    **{kind: (lambda _copier, _lock, make=make: make()) for kind, make in _LOCKS.items()},
+    **dict.fromkeys(_LOCKS, lambda _copier, lock: _LOCKS[type(lock)]()),
 }

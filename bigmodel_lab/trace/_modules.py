@@ -64,4 +64,4 @@ class ModulePath:
 
 
 def _named(model: nn.Module, prefix: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
-    return model.named_modules(seen, prefix)
+    yield from model.named_modules(seen, prefix)

@@ -201,6 +201,5 @@ def _has_storage(tensor: Tensor) -> bool:
 
 
 def _storage(tensor: Tensor) -> int | None:
-    if not _has_storage(tensor):
-        return None
-    return tensor.untyped_storage()._cdata  # noqa: SLF001 (the only name that a storage has)
+    """The only name that a storage has; None where there is none."""
+    return int(tensor.untyped_storage()._cdata) if _has_storage(tensor) else None  # noqa: SLF001

@@ -49,11 +49,11 @@ class _Modes:
 
 
 @contextmanager
-def untouched() -> Iterator[None]:
+def untouched(*generators: torch.Generator) -> Iterator[None]:
     """Inside, a program may draw random numbers, seed them, and switch modes of torch; afterwards all is as before.
 
     Random numbers of Python, NumPy and torch's CPU, gradients on or off, autocast, the default type and determinism. CUDA's generators
-    are no concern: stand-ins draw nothing there. What did not change is not set, for the sake of other threads.
+    are no concern: stand-ins draw nothing there. Generators of torch that are given are put back as well. What did not change is not set, for the sake of other threads.
 
     >>> with untouched():
     ...     _ = torch.set_grad_enabled(False)
@@ -62,6 +62,7 @@ def untouched() -> Iterator[None]:
     """
     of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 (what programs use)
     modes = _Modes.now()
+    own = [(generator, generator.get_state()) for generator in generators]
     try:
         yield
     finally:
@@ -73,6 +74,8 @@ def untouched() -> Iterator[None]:
             np.random.set_state(of_numpy)  # noqa: NPY002
         if not torch.equal(torch.get_rng_state(), of_torch):
             torch.set_rng_state(of_torch)
+        for generator, state in own:
+            generator.set_state(state)
 
 
 def _equal(one: Any, other: Any) -> bool:

@@ -237,12 +237,14 @@ def test_training_goes_on_with_the_same_losses(make: Make) -> None:
 
 
 def test_a_loader_with_a_generator_of_its_own_is_left_alone() -> None:
-    """What it draws to shuffle is drawn from the process's numbers, which are put back."""
-    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), 2, shuffle=True)
-    before = process()
-    estimate_memory(nn.Linear(8, 3), loader)
+    """What it draws to shuffle is put back, be it the process's numbers or its own."""
+    model, data = nn.Linear(8, 3), torch.utils.data.TensorDataset(X, Y)
+    own = torch.Generator().manual_seed(1)
+    before = process(), own.get_state().tolist()
+    estimate_memory(model, torch.utils.data.DataLoader(data, 2, shuffle=True))
+    estimate_memory(model, torch.utils.data.DataLoader(data, 2, shuffle=True, generator=own))
 
-    assert process() == before
+    assert (process(), own.get_state().tolist()) == before
 
 
 def test_the_users_optimizer_is_left_alone() -> None:
