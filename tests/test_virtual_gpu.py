@@ -795,3 +795,11 @@ def test_the_share_of_the_card_is_the_one_that_was_set_last():
     gpu.set_memory_fraction(0.25)
 
     assert (before, gpu.memory_fraction) == (0.5, 0.25)
+
+
+def test_what_another_device_multiplies_takes_no_workspace_here(gpu):
+    """A real card beside the simulated one has workspaces of its own; the meta device stands for it."""
+    elsewhere = torch.empty(8, 8, device="meta")
+    _ = elsewhere @ elsewhere
+
+    assert gpu.allocated_bytes == 0

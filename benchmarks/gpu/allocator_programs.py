@@ -103,6 +103,11 @@ def sizes() -> None:
         session.take(20 * _MIB)
         session.give_back()
         session.take(20 * _MIB - left)
+    for border in (_MIB, 2 * _MIB, 10 * _MIB, 12 * _MIB, 20 * _MIB):  # each from a segment of its own
+        for off in (-512, 0, 512):
+            session.held.clear()
+            torch.cuda.empty_cache()
+            session.take(border + off)
 
 
 def without_memory() -> None:
@@ -161,6 +166,35 @@ def garbage() -> None:
         for _ in range(3):
             session.go(40, 10 * session.part, least=200 * _KIB, hold=40)
             session.give_back(0.8)
+    torch.cuda.set_per_process_memory_fraction(0.5)
+    for segments, at_first, searches in ((11, 0, 3), (15, 1, 30), (15, 2, 20), (14, 3, 1)):
+        aged(session, segments, at_first, searches)
+
+
+def aged(session: Session, segments: int, at_first: int, searches: int) -> None:
+    """Segments of two parts are given back, some at first and the others later; then a larger one is wanted.
+
+    Args:
+        session: Holds nothing afterwards.
+        segments: How many.
+        at_first: So many are given back before the others.
+        searches: Requests between two of those given back, which make them age.
+    """
+    session.held.clear()
+    torch.cuda.empty_cache()
+    for _ in range(segments):
+        session.take(2 * session.part)
+    torch.empty(1000, device="cuda")  # a small segment is free too: garbage is looked for among the large ones alone
+    _search(1)  # from here on one small segment serves all searches, and the others age
+    old, session.held[:] = session.held[:at_first], session.held[at_first:]
+    old.clear()
+    _search(searches if at_first else 0)
+    while session.held:
+        session.held.pop()
+        _search(0 if at_first else searches)
+    for size in (3, 5, 7):
+        session.take(size * session.part)
+    session.held.clear()
 
 
 def limited() -> None:
@@ -189,6 +223,33 @@ def growing_without_memory() -> None:
         session.go(40, 12 * session.part, least=300 * _KIB, hold=60)
         session.lend()
         session.give_back(0.4)
+    assert session.failures
+
+
+def _search(times: int) -> None:
+    for _ in range(times):
+        torch.empty(3 * _MIB, dtype=torch.uint8, device="cuda")
+
+
+def growing_refused() -> None:
+    """A segment has a hole, then free pages, then its end: the hole is filled before the card refuses the rest."""
+    session = Session(14, streams=2)
+    page = 20 * _MIB
+    for left in (25 * _MIB, 45 * _MIB):
+        hole = torch.empty(page, dtype=torch.uint8, device="cuda")
+        behind = torch.empty(page // 2, dtype=torch.uint8, device="cuda")
+        del hole
+        torch.cuda.empty_cache()
+        with torch.cuda.stream(session.streams[1]):
+            others = torch.empty((torch.cuda.mem_get_info()[0] - left) // page * page, dtype=torch.uint8, device="cuda")
+        del behind
+        for pages in (3, 5, 1, 2):
+            session.take(pages * page)
+        del others
+        session.held.clear()
+        session.go(20, 60 * _MIB)
+        session.held.clear()
+        torch.cuda.empty_cache()
     assert session.failures
 
 
@@ -259,6 +320,7 @@ def programs() -> tuple[Program, ...]:
             growing_without_memory,
             "expandable_segments:True",
         ),
+        Program("growing_refused", "expandable segments with a hole", growing_refused, "expandable_segments:True"),
         Program(
             "growing_in_the_middle",
             "expandable segments that are there before",

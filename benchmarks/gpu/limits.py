@@ -161,8 +161,7 @@ def _largest(limit: Limit, case: Case, card: CudaCard) -> Limit:
 
 
 def _predicted(limit: Limit, case: Case, gpu: Card) -> Limit:
-    room = replace(gpu.sized(limit.cap_bytes + gpu.most_context.bytes), name="cap")
     try:
-        return replace(limit, predicted=ask(case, gpu).max_micro_batch_size(room))
+        return replace(limit, predicted=ask(case, gpu).max_micro_batch_in(limit.cap_bytes))
     except BigModelLabError as error:
         return replace(limit, predicted=None, why_not=f"{type(error).__name__}: {error}")

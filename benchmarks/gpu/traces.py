@@ -58,7 +58,7 @@ def recorded(run: Callable[[], Result], workload: str, device: str = "cuda:0") -
         )
     recording = from_device_trace(
         snapshot["device_traces"][index],
-        segments=snapshot.get("segments", ()),
+        segments=snapshot.get("segments"),
         device=index,
         settings=settings,
         card=card_name(device),

@@ -89,7 +89,7 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
             self._ledger.settle()
         if operation.gives_storage:
             self._made(operation, outputs)
-        for rule in operation.extra:
+        for rule in operation.extra if operation.extra and _computed_here(outputs) else ():
             self._beside(rule, Call(operation.name, args, kwargs, outputs, is_backward=_backward() != -1))
         return outputs
 
@@ -243,6 +243,12 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]  # untyped
         operation = Operation(func, name, is_new or has_out or name in _RESIZING, _extra_memory(name))
         self._operations[id(func)] = operation  # which keeps it; its own hash would be computed in Python
         return operation
+
+
+def _computed_here(outputs: Any) -> bool:
+    """The CPU, which stands for the card, has computed this, and not a real card beside it."""
+    first = next((one for one in (outputs if type(outputs) in _LISTS else (outputs,)) if isinstance(one, Tensor)), None)
+    return first is None or first.device.type == "cpu"
 
 
 def _extra_memory(name: str) -> tuple[ExtraMemory, ...]:

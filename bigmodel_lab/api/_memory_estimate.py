@@ -12,12 +12,15 @@ from bigmodel_lab._table import Table
 from bigmodel_lab.api._fits_here import FitHere, fits_at_hand
 from bigmodel_lab.api._machine import gpus
 from bigmodel_lab.estimate import Lora
+from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card
 from bigmodel_lab.memory.cards import cards as known_cards
 from bigmodel_lab.memory.fits import table_of_fits
 from bigmodel_lab.memory.report import report_html, report_text
+from bigmodel_lab.widgets import WaitingLine
 
 if TYPE_CHECKING:
+    from bigmodel_lab.estimate._search import Report
     from bigmodel_lab.widgets._estimate_view import EstimateView
     from bigmodel_lab.widgets._memory_picture import MemoryPicture
 
@@ -74,6 +77,30 @@ class MemoryEstimate(estimate.MemoryEstimate):
         from bigmodel_lab.widgets._estimate_view import EstimateView
 
         return EstimateView(self, _AtOnce(self), checkpointing=bool(self.plan.checkpointing), cards=cards)
+
+    def max_micro_batch_in(self, capacity_bytes: int, *, report: Report | None = None) -> int:
+        """As the estimate without pictures; what takes longer than two seconds says how far it is, in a line that goes again.
+
+        Args:
+            capacity_bytes: What the caching allocator can get from the driver in all.
+            report: Hears of every trace besides: (samples, which trace it is, of about how many).
+        """
+        with WaitingLine("") as line:
+
+            def said(samples: int, number: int, about: int) -> None:
+                line.say(
+                    text(
+                        "progress.tracing_at",
+                        "tracing at {samples} samples ({number} of about {about})…",
+                        samples=samples,
+                        number=number,
+                        about=about,
+                    )
+                )
+                if report is not None:
+                    report(samples, number, about)
+
+            return super().max_micro_batch_in(capacity_bytes, report=said)
 
     def again(self, **changes: Any) -> MemoryEstimate:
         """The same estimate with something changed.
@@ -133,7 +160,8 @@ def _with_pictures(predict: Callable[Settings, estimate.MemoryEstimate]) -> Call
 
     @wraps(predict)
     def estimate_memory(*args: Settings.args, **kwargs: Settings.kwargs) -> MemoryEstimate:
-        return MemoryEstimate(**vars(predict(*args, **kwargs)))
+        with WaitingLine(text("progress.tracing", "tracing the step…")):
+            return MemoryEstimate(**vars(predict(*args, **kwargs)))
 
     return estimate_memory
 

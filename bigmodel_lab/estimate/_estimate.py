@@ -9,9 +9,9 @@ from typing import Any
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.estimate._loading import LoadingPeak, loading_peak
 from bigmodel_lab.estimate._plan import Plan
-from bigmodel_lab.estimate._range import reserved_range
+from bigmodel_lab.estimate._range import reserved_range, stays_within
 from bigmodel_lab.estimate._scaling import ScalingTrace
-from bigmodel_lab.estimate._search import largest_that_fits, runs_in
+from bigmodel_lab.estimate._search import Report, largest_that_fits, unheard
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.cards import Card, card
@@ -134,8 +134,9 @@ class MemoryEstimate:
         return fit_on(self.reserved_range, self._card(gpu), others_bytes)
 
     def max_micro_batch_size(self, gpu: str | Card | None = None, *, others_bytes: int = 0) -> int:
-        """The largest micro-batch whose two steps run on a card without an out-of-memory; 0 where not even one sample does.
+        """The largest micro-batch for which :meth:`fits` says "fits"; 0 where it does not even for one sample.
 
+        The upper end of the reserved range counts, so that sizes that are only likely to run are not among the answers.
         The answer was traced itself, not only computed from a line.
 
         Args:
@@ -147,21 +148,22 @@ class MemoryEstimate:
         """
         return self.max_micro_batch_in(self._card(gpu).usable_bytes(others_bytes))
 
-    def max_micro_batch_in(self, capacity_bytes: int) -> int:
-        """As :meth:`max_micro_batch_size`, for a given memory.
+    def max_micro_batch_in(self, capacity_bytes: int, *, report: Report = unheard) -> int:
+        """The largest micro-batch whose reserved memory is within this at the upper end of its range; 0 where none is.
 
         Args:
             capacity_bytes: What the caching allocator can get from the driver in all.
+            report: Hears of every trace before it is made: (samples, which trace it is, of about how many).
         """
-        return largest_that_fits(self.plan, capacity_bytes, self.settings)
+        return largest_that_fits(self.plan, capacity_bytes, self.settings, known=self.trace, report=report)
 
     def runs_in(self, capacity_bytes: int) -> bool:
-        """The step runs without an out-of-memory, by the same rule as :meth:`max_micro_batch_size`.
+        """The step runs without an out-of-memory, by the same rule as :meth:`max_micro_batch_in`.
 
         Args:
             capacity_bytes: What the caching allocator can get from the driver in all.
         """
-        return runs_in(self.trace, capacity_bytes, self.settings)
+        return stays_within(self.trace, capacity_bytes, self.settings)
 
     def loading(self, way: str = "from_pretrained") -> LoadingPeak:
         """The peak while the weights are loaded, on the card and on the host.

@@ -70,8 +70,12 @@ class Plan:
     notes: tuple[str, ...] = ()
     """What of the person's settings is not followed."""
 
-    def trace(self) -> RequestTrace:
-        """Requests of two optimizer steps; without training, of one pass."""
+    def trace(self, steps: int | None = None) -> RequestTrace:
+        """Requests of two optimizer steps; without training, of one pass.
+
+        Args:
+            steps: How many, instead; without training there is always one.
+        """
         notes = list(self.notes)
         model = self.model()
         notes.extend(notes_on(model))
@@ -83,7 +87,8 @@ class Plan:
                 )
             )
         batch = self.batch if self.micro_batch_size == self.as_given else resized(self.batch, self.micro_batch_size)
-        steps, own = STEPS if self.is_training else 1, (self.step, self.optimizer)
+        steps = (STEPS if steps is None else steps) if self.is_training else 1
+        own = self.step, self.optimizer
         with in_words():
             traced = trace_steps(model, batch, self._prepared, target=self.target, steps=steps, program=own)
         return replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *notes))))

@@ -1,59 +1,132 @@
-"""The largest micro-batch that runs on a card, from few traces."""
+"""The largest micro-batch that surely runs on a card, from few traces."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import TypeAlias
 
 from bigmodel_lab.estimate._plan import Plan
+from bigmodel_lab.estimate._range import stays_within
 from bigmodel_lab.estimate._scaling import ScalingTrace
-from bigmodel_lab.memory.allocator import CachingAllocator
-from bigmodel_lab.memory.replay import replay
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.memory.settings import AllocatorSettings
 
-_MARGIN = 0.01
-"""Share of the card left free, for what no trace can know; never to promise a batch that does not run."""
-_SIZES = (4, 16, 64)
-"""Where a line is looked for, between a size and its double; small sizes may go another way than those that fill a card."""
+Report: TypeAlias = Callable[[int, int, int], None]
+"""Hears that a size is about to be traced: (samples, which trace it is, from 1, of about how many)."""
+_SIZES = ((4, 16), (16, 32), (64, 128))
+"""Where a line is looked for; small sizes may go another way than those that fill a card."""
+_FURTHER = 4
+"""The second trace has that many times the samples of the first, so that what grows otherwise than by a line is seen."""
+_NEAR = 7 / 8
+"""A second line is drawn through the first answer and this share of it."""
 _LARGEST = 2**24
 """More samples than that are never tried."""
 
 
-def largest_that_fits(plan: Plan, usable_bytes: int, settings: AllocatorSettings) -> int:
-    """The largest micro-batch size whose trace runs in this memory; 0 where none does.
+def unheard(_size: int, _number: int, _about: int) -> None:
+    """Nobody wants to know how far the search is."""
 
-    Two traces give a line for every request; the answer on it is traced itself, and goes on from
-    there where the program takes another way at that size.
+
+def largest_that_fits(
+    plan: Plan,
+    usable_bytes: int,
+    settings: AllocatorSettings,
+    *,
+    known: RequestTrace | None = None,
+    report: Report = unheard,
+) -> int:
+    """The largest micro-batch size whose reserved memory is within this room at the upper end of its range; 0 where none is.
+
+    Two traces give a line for every request. The answer on it is confirmed by a trace of its own first step: where that asks
+    for what the line says, the second step does, too. Elsewhere the program takes another way at that size, and is traced
+    size by size from there on.
 
     Args:
         plan: With any micro-batch size.
         usable_bytes: What the allocator can get from the driver.
         settings: Of the allocator.
+        known: The trace of the plan, where it was made already; saves one.
+        report: Hears of every trace before it is made.
     """
-
-    def fits(trace: RequestTrace) -> bool:
-        return runs_in(trace, usable_bytes, settings)
-
-    def traced(size: int) -> RequestTrace:
-        return replace(plan, micro_batch_size=size).trace()
-
-    lines = (ScalingTrace.between(traced(size), size, traced(2 * size), 2 * size) for size in _SIZES)
-    line = next((line for line in lines if line is not None), None)
-    guess = 1 if line is None else _largest(lambda size: fits(line.at(size)), 1)
-    return _confirmed(lambda size: fits(traced(size)), guess)
+    return _Search(plan, usable_bytes, settings, known, report).largest()
 
 
-def runs_in(trace: RequestTrace, usable_bytes: int, settings: AllocatorSettings) -> bool:
-    """A trace runs through in this memory, with a little left over.
+class _Search:
+    """The traces of one search; no size is traced twice."""
 
-    Args:
-        trace: Of a step.
-        usable_bytes: What the allocator can get from the driver.
-        settings: Of the allocator.
+    def __init__(
+        self, plan: Plan, usable_bytes: int, settings: AllocatorSettings, known: RequestTrace | None, report: Report
+    ) -> None:
+        self._plan, self._usable, self._settings, self._report = plan, usable_bytes, settings, report
+        self._traced = {} if known is None else {plan.micro_batch_size: known}
+        self._number, self._about = 0, 2 if known is not None else 3
+
+    def largest(self) -> int:
+        line = next(self._lines(), None)
+        if line is None:
+            return _confirmed(self._runs, 1)
+        guess = self._on(line)
+        if not guess or line.foretells(self._first_step(guess), guess):
+            return guess
+        if self._runs(guess) and not self._runs(guess + 1):  # it asks for other bytes there, and needs as much
+            return guess
+        near = max(1, int(guess * _NEAR))
+        line = self._line(near, guess) if near < guess else None
+        return _confirmed(self._runs, guess if line is None else max(1, self._on(line)))
+
+    def _lines(self) -> Iterator[ScalingTrace]:
+        """Through two sizes each, until one is wanted no more."""
+        own = self._plan.micro_batch_size
+        known = [(own, max(_FURTHER * own, _SIZES[0][1]))] if own in self._traced else []
+        for first, other in (*known, *_SIZES):
+            line = self._line(first, other)
+            if line is not None:
+                yield line
+
+    def _line(self, first: int, other: int) -> ScalingTrace | None:
+        return ScalingTrace.between(self._trace(first), first, self._trace(other), other)
+
+    def _on(self, line: ScalingTrace) -> int:
+        """The answer where every size lies on the line."""
+        bound = line.most_samples(self._usable)
+        most = _LARGEST if bound is None else min(bound, _LARGEST)
+        return _largest_below(lambda size: self._fits(line.requests_at(size)), most)
+
+    def _runs(self, size: int) -> bool:
+        return self._fits(self._trace(size))
+
+    def _fits(self, trace: RequestTrace) -> bool:
+        return stays_within(trace, self._usable, self._settings)
+
+    def _trace(self, size: int) -> RequestTrace:
+        if size not in self._traced:
+            self._say(size)
+            self._traced[size] = replace(self._plan, micro_batch_size=size).trace()
+        return self._traced[size]
+
+    def _first_step(self, size: int) -> RequestTrace:
+        """The whole trace where there is one already."""
+        if size in self._traced:
+            return self._traced[size]
+        self._say(size)
+        return replace(self._plan, micro_batch_size=size).trace(steps=1)
+
+    def _say(self, size: int) -> None:
+        self._number += 1
+        self._about = max(self._about, self._number)
+        self._report(size, self._number, self._about)
+
+
+def _largest_below(fits: Callable[[int], bool], most: int) -> int:
+    """The largest size that fits, where none above ``most`` does: as by doubling from 1 and halving, begun near the end.
+
+    Where gaps let in some sizes and keep out smaller ones, the answer is the same as if all had been doubled.
     """
-    capacity = int(usable_bytes * (1 - _MARGIN))
-    return replay(trace, CachingAllocator(settings, capacity_bytes=capacity)).stopped_at is None
+    good = 2 ** (most.bit_length() - 1) if most else 0
+    while good and not fits(good):
+        good //= 2
+    return _between(lambda size: size <= most and fits(size), good, 2 * good if good else 1)
 
 
 def _confirmed(runs: Callable[[int], bool], guess: int) -> int:

@@ -90,7 +90,7 @@ class DeviceMemory:
         """A new expandable segment without memory."""
         page = cache.pool.page_bytes
         size = -(-self.driver.reserved_for_expanding_bytes() // page) * page
-        address = self.driver.reserve(size)
+        address = self.driver.reserve(size, stream=cache.stream, is_small=cache.pool.is_small)
         block = self.heads[address] = cache.unmapped[address] = Block(address, size, cache)
         block.state = UNMAPPED
         return block
@@ -98,6 +98,7 @@ class DeviceMemory:
     def return_addresses(self, block: Block) -> None:
         """Give up an expandable segment without memory."""
         del self.heads[block.address], block.cache.unmapped[block.address]
+        self.driver.return_addresses(block.address)
 
     def map(self, cache: Cache, address: int, size: int) -> bool:
         """Memory for these pages; False where the driver refuses."""

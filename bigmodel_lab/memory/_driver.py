@@ -44,9 +44,13 @@ class Driver:
         end = -(-(address + size) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         self._next_address = max(self._next_address, end)
 
-    def reserve(self, size: int) -> int:
-        """Addresses without memory (cuMemAddressReserve)."""
+    def reserve(self, size: int, *, stream: int, is_small: bool) -> int:
+        """Addresses without memory (cuMemAddressReserve), for a segment of this stream and pool."""
+        del stream, is_small
         return self._placed(size)
+
+    def return_addresses(self, address: int) -> None:
+        """Give them back (cuMemAddressFree)."""
 
     def map(self, address: int, size: int) -> bool:
         """Memory for all these pages (cuMemCreate, cuMemMap); False where there is not that much left."""

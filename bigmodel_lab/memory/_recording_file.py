@@ -16,7 +16,7 @@ handles, 0 being the default stream. ``stats`` are the counters of the card at t
 counts as two) and the share of the card that was set before each. ``end`` is what was held after the last event, one
 entry a segment: address, counted from ``base_address``, bytes, pool, stream, 1 where it can grow, one letter a block
 (a in use, p waits for other streams, f free), the bytes of each block, and what was asked for, one number for each
-block that is not free. Format 1 had neither ``end`` nor ``fractions``, ``source`` and ``license``.
+block that is not free; null where nobody looked. Format 1 had neither ``end`` nor ``fractions``, ``source`` and ``license``.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Written(Protocol):
         """Counters at the end."""
 
     @property
-    def end(self) -> tuple[Segment, ...]:
-        """What was held after the last event."""
+    def end(self) -> tuple[Segment, ...] | None:
+        """What was held after the last event; None where nobody looked."""
 
     @property
     def fractions(self) -> tuple[tuple[int, float], ...]:
@@ -136,7 +136,7 @@ def columns_of(recording: Written) -> dict[str, Any]:
     """Everything that is written of a recording."""
     folded = list(_folded(recording.events))
     placed = [event.address for _, event in folded if event.action != "oom"]
-    base = min((*placed, *(segment.address for segment in recording.end)), default=0)
+    base = min((*placed, *(segment.address for segment in recording.end or ())), default=0)
     return {
         "format": FORMAT,
         "workload": recording.workload,
@@ -153,7 +153,7 @@ def columns_of(recording: Written) -> dict[str, Any]:
         "addresses": [0 if event.action == "oom" else event.address - base for _, event in folded],
         "bytes": list(_bytes(folded)),
         "streams": [event.stream for _, event in folded] if any(event.stream for _, event in folded) else [],
-        "end": [_written_segment(segment, base) for segment in recording.end],
+        "end": None if recording.end is None else [_written_segment(segment, base) for segment in recording.end],
     }
 
 
@@ -162,9 +162,10 @@ def events_of(columns: Mapping[str, Any]) -> tuple[TraceEntry, ...]:
     return tuple(_events(columns))
 
 
-def end_of(columns: Mapping[str, Any]) -> tuple[Segment, ...]:
-    """The segments that :func:`columns_of` wrote."""
-    return tuple(_read_segment(written, columns["base_address"]) for written in columns.get("end", ()))
+def end_of(columns: Mapping[str, Any]) -> tuple[Segment, ...] | None:
+    """The segments that :func:`columns_of` wrote; None where nobody looked."""
+    written = columns.get("end")
+    return None if written is None else tuple(_read_segment(segment, columns["base_address"]) for segment in written)
 
 
 def _folded(events: Iterable[TraceEntry]) -> Iterator[tuple[str, TraceEntry]]:

@@ -12,7 +12,7 @@ from bigmodel_lab.memory._device import TraceEntry
 from bigmodel_lab.memory._driver import Driver
 from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.recording import Recording
-from bigmodel_lab.memory.settings import AllocatorSettings
+from bigmodel_lab.memory.settings import SMALL_SEGMENT_BYTES, AllocatorSettings
 
 _GIVES_BACK = ("segment_free", "segment_unmap")
 _COMES = ("segment_alloc", "segment_map")
@@ -54,12 +54,21 @@ class _RecordedDriver(Driver):
         del size  # a different one shows when the entries are compared
         return self._address_of_next("segment_alloc")
 
-    def reserve(self, size: int) -> int:
-        """Where the recording first maps pages outside the addresses that are reserved already."""
-        address = next((e.address for e in self._events[len(self.done) :] if self._is_new(e)), None)
-        address = super().reserve(size) if address is None else address
-        self._reserved.append(range(address, address + size))
+    def reserve(self, size: int, *, stream: int, is_small: bool) -> int:
+        """Where the recording first maps such pages outside the addresses that are reserved already.
+
+        A segment is reserved before its first page is mapped, and that may be refused: others may come in between.
+        """
+        later = self._events[len(self.done) :]
+        like = (event for event in later if event.stream == stream and (event.bytes == SMALL_SEGMENT_BYTES) == is_small)
+        address = next((event.address for event in like if self._is_new(event)), None)
+        address = super().reserve(size, stream=stream, is_small=is_small) if address is None else address
+        self.adopt_addresses(address, size)
         return address
+
+    def return_addresses(self, address: int) -> None:
+        """Another segment may come there."""
+        self._reserved = [known for known in self._reserved if known.start != address]
 
     def map(self, address: int, size: int) -> bool:
         """Whether the recorded driver mapped pages next."""

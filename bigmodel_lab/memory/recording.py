@@ -59,8 +59,8 @@ class Recording:
     """What ran, in words."""
     stats: Mapping[str, int] = field(default_factory=dict)
     """Counters at the end, by the names of ``torch.cuda.memory_stats``; empty where nobody asked."""
-    end: tuple[Segment, ...] = ()
-    """What was held after the last event, without owners; empty where nobody looked."""
+    end: tuple[Segment, ...] | None = None
+    """What was held after the last event, without owners; None where nobody looked."""
     fractions: tuple[tuple[int, float], ...] = ()
     """Shares of the card that ``set_per_process_memory_fraction`` set: before which event, and the share. What was set
     before the recording stands before event 0."""
@@ -72,7 +72,9 @@ class Recording:
     @cached_property
     def beginning(self) -> tuple[Segment, ...]:
         """What was held before the first event, as far as :attr:`end` tells; empty where that is nothing."""
-        return laid_out(self.events, self.end, AllocatorSettings.parse(self.settings)).beginning if self.end else ()
+        if self.end is None:
+            return ()
+        return laid_out(self.events, self.end, AllocatorSettings.parse(self.settings)).beginning
 
     @property
     def peak_reserved_bytes(self) -> int:
@@ -117,7 +119,7 @@ def read_recording(path: str | Path) -> Recording:
 def from_device_trace(
     entries: Iterable[Mapping[str, Any]],
     *,
-    segments: Iterable[Mapping[str, Any]] = (),
+    segments: Iterable[Mapping[str, Any]] | None = None,
     device: int = 0,
     settings: str = "",
     card: str = "",
@@ -134,7 +136,7 @@ def from_device_trace(
     Args:
         entries: As torch gives them, with room for every entry. Without ``segments``, history must have been recorded
             since the allocator was empty.
-        segments: ``torch.cuda.memory._snapshot()["segments"]``, of all cards.
+        segments: ``torch.cuda.memory._snapshot()["segments"]``, of all cards; None = nobody looked.
         device: Index of the card, among the segments.
         settings: PYTORCH_ALLOC_CONF of the process.
         card: Name of the card.
@@ -150,7 +152,7 @@ def from_device_trace(
     """
     every = list(entries)
     kept = [entry for entry in every if entry["action"] not in _PASSED_OVER]
-    here = [segment for segment in segments if segment.get("device", 0) == device]
+    here = [segment for segment in segments or () if segment.get("device", 0) == device]
     handles = {0, *(entry["stream"] for entry in (*kept, *here))}
     streams = {handle: number for number, handle in enumerate(sorted(handles))}
     events = [
@@ -166,7 +168,7 @@ def from_device_trace(
                 "Record without graphs.",
             )
         )
-    if not here:
+    if segments is None:
         _check_beginning(events)
     return Recording(
         tuple(events),
@@ -176,7 +178,7 @@ def from_device_trace(
         torch_version,
         workload,
         stats={name: int(value) for name, value in (stats or {}).items()},
-        end=tuple(_segment(segment, streams) for segment in here),
+        end=None if segments is None else tuple(_segment(segment, streams) for segment in here),
         fractions=tuple((_kept_before(every, position), share) for position, share in fractions),
     )
 

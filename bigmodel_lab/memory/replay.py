@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bigmodel_lab.errors import OutOfDeviceMemory
 from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.requests import RequestTrace
+from bigmodel_lab.memory.settings import AllocatorSettings
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,23 @@ def replay(trace: RequestTrace, allocator: CachingAllocator | None = None, *, un
         stopped_at=stopped_at,
         allocator=allocator,
     )
+
+
+def reserves_at_most(trace: RequestTrace, limit_bytes: int, settings: AllocatorSettings) -> bool:
+    """Whether a trace reserves no more than this on a card without end; ends at the first request that takes more.
+
+    Args:
+        trace: What a program asks for.
+        limit_bytes: Most bytes held from the driver.
+        settings: Of the allocator.
+
+    >>> from bigmodel_lab.memory.requests import Allocation
+    >>> step = RequestTrace((Allocation(5 << 20, "activation"),), (0,))
+    >>> [reserves_at_most(step, size << 20, AllocatorSettings()) for size in (19, 20)]
+    [False, True]
+    """
+    allocator = CachingAllocator(settings)
+    return all(allocator.reserved_bytes <= limit_bytes for _ in _served(trace, allocator, None))
 
 
 def live_at(trace: RequestTrace, position: int) -> tuple[int, ...]:

@@ -6,6 +6,8 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.tips import _batch
 from bigmodel_lab.tips.base import Evidence, Proposal, SpeedEffect, Tip
 
+_MORE_PASSES = 2
+
 
 def propose(evidence: Evidence) -> Proposal | None:
     """Where memory is short: the largest micro-batch that fits, or half where nothing can be predicted."""
@@ -16,7 +18,7 @@ def propose(evidence: Evidence) -> Proposal | None:
     size = _size(evidence)
     if not 0 < size < config.micro_batch_size:
         return None
-    size = _batch.balanced(config, size)
+    size = _that_fits(evidence, _batch.balanced(config, size))
     passes = config.with_micro_batch(size).gradient_accumulation_steps / config.gradient_accumulation_steps
     return Proposal(
         tip="micro_batch_down",
@@ -38,6 +40,16 @@ def propose(evidence: Evidence) -> Proposal | None:
         safe=not _batch.changes_arithmetic(evidence),
         weight=0.9,
     )
+
+
+def _that_fits(evidence: Evidence, size: int) -> int:
+    """One or two passes more where a smaller size leaves larger gaps than the largest that fits, so that it does not."""
+    whole = evidence.config.effective_batch_size
+    for _ in range(_MORE_PASSES):
+        if evidence.would_fit(**_batch.change_to(evidence.config, size)) is not False or size == 1:
+            break
+        size = -(-whole // (-(-whole // size) + 1))
+    return size
 
 
 def _size(evidence: Evidence) -> int:

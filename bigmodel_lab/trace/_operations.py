@@ -14,6 +14,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 
 from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._decisions import Answers
+from bigmodel_lab.trace._dispatch_key import add_to_key
 from bigmodel_lab.trace._in_place import is_in_place
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
@@ -63,6 +64,16 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
     def _should_skip_dynamo(cls) -> bool:
         """Nothing is compiled here, and keeping the compiler out would cost more than the operation."""
         return False
+
+    def _prep_args_for_hash(self, result: Any, args: Any, *rest: Any) -> None:
+        """The same question to torch's cache of shapes, asked quicker; what is not plain is asked as torch asks."""
+        if isinstance(args, dict):
+            result += args.keys()
+            args = tuple(args.values())
+        result.append(len(args))
+        left = add_to_key(self, result, args)
+        if left:
+            super()._prep_args_for_hash(result, left, *rest)
 
     def record_from_here(self, path: ModulePath) -> None:
         """The model is loaded; what happens now is its program."""

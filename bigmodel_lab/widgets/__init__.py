@@ -11,6 +11,7 @@ from bigmodel_lab.widgets._memory_timeline import draw_timeline
 from bigmodel_lab.widgets._plot import plot
 from bigmodel_lab.widgets._progress import ProgressLine
 from bigmodel_lab.widgets._svg import picture
+from bigmodel_lab.widgets._waiting import WaitingLine
 from bigmodel_lab.widgets.display import RunDisplay
 
 
@@ -32,6 +33,7 @@ __all__ = [
     "MemoryPicture",
     "ProgressLine",
     "RunDisplay",
+    "WaitingLine",
     "bundle_missing",
     "cell_number",
     "detect",

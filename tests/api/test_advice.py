@@ -131,9 +131,11 @@ def test_an_estimate_is_advised(estimate: lab.MemoryEstimate) -> None:
 
 def test_what_the_first_tip_proposes_fits(estimate: lab.MemoryEstimate) -> None:
     """By the estimate itself."""
-    size = lab.advise(estimate)["micro_batch_down"].change["micro_batch_size"]
+    change = dict(lab.advise(estimate)["micro_batch_down"].change)
+    del change["samples_per_step"]
 
-    assert size <= estimate.max_micro_batch_size()
+    assert estimate.card is not None
+    assert estimate.again(**change).reserved_range[1] <= estimate.card.usable_bytes()
 
 
 def test_the_terminal_advises_a_model(capsys: pytest.CaptureFixture[str]) -> None:

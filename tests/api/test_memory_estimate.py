@@ -143,3 +143,14 @@ def test_a_switch_traces_once():
     first = at_once(micro_batch_size=64, precision="bf16", checkpointing=False)
     assert first.precision == "bf16"
     assert at_once(micro_batch_size=64, precision="bf16", checkpointing=False).trace is first.trace
+
+
+def test_a_long_search_says_how_far_it_is(of_mlp: lab.MemoryEstimate, monkeypatch: pytest.MonkeyPatch):
+    """At how many samples, which trace it is and of how many; each before it is made."""
+    said: list[str] = []
+    monkeypatch.setattr("bigmodel_lab.widgets.WaitingLine.say", lambda _, words: said.append(words))
+    heard: list[tuple[int, int, int]] = []
+    found = of_mlp.max_micro_batch_in(2**30, report=lambda *now: heard.append(now))
+
+    assert said == ["tracing at 256 samples (1 of about 2)…", f"tracing at {found} samples (2 of about 2)…"]
+    assert heard == [(256, 1, 2), (found, 2, 2)]

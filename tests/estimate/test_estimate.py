@@ -136,3 +136,12 @@ def test_the_settings_of_the_allocator_reach_the_replay() -> None:
 
     assert rounded.peak_allocated_bytes > estimate_of(plan(), None, SETTINGS).peak_allocated_bytes
     assert WEIGHTS > 0
+
+
+@pytest.mark.parametrize("gpu", ["1GiB", "2GiB"])
+def test_the_largest_micro_batch_is_the_largest_that_is_said_to_fit(without_card: MemoryEstimate, gpu: str) -> None:
+    """One more is no "fits" any longer."""
+    largest = without_card.max_micro_batch_size(gpu)
+    verdicts = [without_card.again(micro_batch_size=size).fits(gpu).verdict for size in (largest, largest + 1)]
+
+    assert [verdict == "fits" for verdict in verdicts] == [True, False]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bigmodel_lab.estimate._range import reserved_range
+from bigmodel_lab.estimate._range import reserved_range, stays_within
 from bigmodel_lab.memory.replay import replay
 from bigmodel_lab.memory.requests import Allocation, RequestTrace
 from bigmodel_lab.memory.settings import AllocatorSettings
@@ -69,3 +69,23 @@ def test_the_settings_of_the_allocator_count_in_every_replay() -> None:
 
     assert most > least
     assert most >= round(142 * MIB * 1.02)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        (),
+        (Allocation(3 * MIB // 2, "activation", dtype="float32"),),
+        (Allocation(20 * MIB, "temporary", maker="cuDNN convolution workspace"),),
+        (
+            Allocation(20 * MIB + 1, "temporary", maker="cuBLAS workspace"),
+            Allocation(7 * MIB, "temporary", maker="cuDNN"),
+        ),
+    ],
+)
+def test_what_stays_within_is_what_the_range_ends_at(others: tuple[Allocation, ...]) -> None:
+    """To the byte, with guessed workspaces and without."""
+    trace = RequestTrace((WEIGHT, *others), tuple(range(len(others) + 1)))
+    most = range_of(*others)[1]
+
+    assert [stays_within(trace, most + more, AllocatorSettings()) for more in (-1, 0, 1)] == [False, True, True]

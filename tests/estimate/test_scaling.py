@@ -98,3 +98,72 @@ def test_bytes_are_never_negative() -> None:
 
     assert line is not None
     assert line.at(10).allocations[0].bytes == 0
+
+
+@pytest.mark.parametrize("name", ["simple_cnn", "transformer"])
+def test_requests_alone_are_those_of_the_whole_trace(name: str) -> None:
+    """Bytes, purpose and order; shapes are left out."""
+    line = line_of(of_model(name))
+
+    assert line is not None
+    whole = line.at(THIRD)
+    assert [replace(a, shape=()) for a in whole.allocations] == [
+        replace(a, shape=()) for a in line.requests_at(THIRD).allocations
+    ]
+    assert line.requests_at(THIRD).sequence == whole.sequence
+
+
+@pytest.mark.parametrize("name", ["simple_cnn", "transformer"])
+@pytest.mark.parametrize("mebibytes", [100, 1000])
+def test_no_more_samples_than_the_bound_hold_fewer_bytes(name: str, mebibytes: int) -> None:
+    """One more sample holds more than there is room, without any rounding."""
+    line = line_of(of_model(name))
+
+    assert line is not None
+    most = line.most_samples(mebibytes << 20)
+    assert most is not None
+    assert [held_at_most(line.requests_at(size)) <= mebibytes << 20 for size in (most, most + 1)] == [True, False]
+
+
+def held_at_most(trace: RequestTrace) -> int:
+    """Most bytes asked for and not yet given back."""
+    held = most = 0
+    for entry in trace.sequence:
+        held += trace.allocations[entry].bytes if entry >= 0 else -trace.allocations[~entry].bytes
+        most = max(most, held)
+    return most
+
+
+@pytest.mark.parametrize(("room", "bound"), [(99, 0), (100, None)])
+def test_what_does_not_grow_has_no_bound_or_no_room(room: int, bound: int | None) -> None:
+    """A weight alone."""
+    weight = RequestTrace((Allocation(100, "parameter"),), (0,))
+    line = ScalingTrace.between(weight, 1, weight, 2)
+
+    assert line is not None
+    assert line.most_samples(room) == bound
+
+
+def test_a_first_step_is_foretold_to_its_last_request() -> None:
+    """What is given back at its end, is given back later in two steps."""
+    one = plan()
+    line = line_of(one)
+    first_step = replace(one, micro_batch_size=40).trace(steps=1)
+
+    assert line is not None
+    assert line.foretells(first_step, 40)
+    assert line.foretells(replace(one, micro_batch_size=40).trace(), 40)
+    assert not line.foretells(first_step, 41)
+    assert not line.foretells(replace(first_step, sequence=first_step.sequence[1:]), 40)
+
+
+def test_another_operation_of_the_same_size_is_not_foretold() -> None:
+    """A program that goes another way."""
+    small, large, other = (
+        RequestTrace((Allocation(8, "activation", maker=name),), (0,)) for name in ("exp", "exp", "log")
+    )
+    line = ScalingTrace.between(small, 1, large, 2)
+
+    assert line is not None
+    assert line.foretells(small, 3)
+    assert not line.foretells(other, 3)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from bigmodel_lab.estimate._plan import Plan
-from bigmodel_lab.estimate._search import _between, _confirmed, _largest, largest_that_fits
+from bigmodel_lab.estimate._range import reserved_range
+from bigmodel_lab.estimate._search import _between, _confirmed, _largest, _largest_below, largest_that_fits
 from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.replay import replay
+from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.memory.settings import AllocatorSettings
 from tests.estimate.plans import plan
 
@@ -19,10 +21,28 @@ MIB = 2**20
 SETTINGS = AllocatorSettings()
 
 
-def runs(one: Plan, size: int, usable_bytes: int) -> bool:
-    """A trace at that size needs no more than 99 % of the memory."""
+def runs(one: Plan, size: int, usable_bytes: int, settings: AllocatorSettings = SETTINGS) -> bool:
+    """The upper end of the reserved range of a whole trace at that size is within the memory."""
     trace = replace(one, micro_batch_size=size).trace()
-    return replay(trace, CachingAllocator(SETTINGS, capacity_bytes=int(usable_bytes * 0.99))).stopped_at is None
+    return reserved_range(trace, replay(trace, CachingAllocator(settings)), settings)[1] <= usable_bytes
+
+
+class Convolutions(nn.Module):
+    """Of sixteen numbers as four by four, with statistics of the batch; their workspaces are guessed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 64, 3, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 64, 3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One number for each channel."""
+        out: Tensor = self.layers(x.reshape(-1, 1, 4, 4)).mean((2, 3))
+        return out
+
+
+def staged(model: nn.Module, x: Tensor) -> Tensor:
+    """A buffer grows by steps of seven samples, beside what grows by a line."""
+    return (model(x).sum() + x.new_ones(-(-len(x) // 7) * 2**16).exp().sum()).sum()
 
 
 @pytest.mark.parametrize(("usable_bytes", "precision"), [(40 * MIB, "fp32"), (64 * MIB, "bf16")])
@@ -33,6 +53,56 @@ def test_it_runs_at_the_answer_and_not_above(usable_bytes: int, precision: str) 
 
     assert runs(one, found, usable_bytes)
     assert not runs(one, found + 1, usable_bytes)
+
+
+@pytest.mark.parametrize(
+    ("one", "usable_bytes"),
+    [
+        (plan(lambda: nn.Linear(16, 2**15), optimizer="sgd"), 50 * MIB),
+        (plan(lambda: nn.Linear(16, 2**15), samples=1, precision="bf16"), 60 * MIB),
+        (plan(lambda: nn.Linear(16, 2**15), gradient_accumulation_steps=2, optimizer="sgd"), 60 * MIB),
+        (plan(lambda: nn.Linear(16, 2**16), is_training=False), 60 * MIB),
+        (
+            plan(lambda: nn.Sequential(nn.Linear(16, 2**15), nn.Softmax(-1)), optimizer="sgd", precision="fp16"),
+            60 * MIB,
+        ),
+        (plan(Convolutions, samples=2), 40 * MIB),  # 1,024 samples leave fewer gaps than 918 do
+        (plan(lambda: nn.Linear(16, 2**17), step=staged, optimizer="sgd"), 90 * MIB),
+    ],
+)
+def test_the_answer_is_that_of_a_search_by_whole_traces(one: Plan, usable_bytes: int) -> None:
+    """Size by size, by doubling and halving, without any line."""
+    every = _largest(lambda size: runs(one, size, usable_bytes), 1)
+
+    assert every > 0
+    assert largest_that_fits(one, usable_bytes, SETTINGS, known=one.trace()) == every
+
+
+def test_two_traces_are_enough_where_one_is_known() -> None:
+    """One for the line, and the first step at the answer; each is announced with its number."""
+    heard: list[tuple[int, int, int]] = []
+    made: list[int] = []
+    one = plan(step=lambda model, x: made.append(len(x)) or model(x).sum())  # type: ignore[func-returns-value]
+    found = largest_that_fits(one, 64 * MIB, SETTINGS, known=one.trace(), report=lambda *now: heard.append(now))
+
+    assert heard == [(32, 1, 2), (found, 2, 2)]
+    assert made == [8, 8, 32, 32, found]
+
+
+def test_a_known_trace_that_went_another_way_is_not_believed() -> None:
+    """Its one request would let any size run."""
+    known = RequestTrace((), ())
+
+    assert largest_that_fits(plan(), 64 * MIB, SETTINGS, known=known) == largest_that_fits(plan(), 64 * MIB, SETTINGS)
+
+
+def test_guessed_workspaces_count_twice() -> None:
+    """As at the upper end of the range: fewer samples are promised than run where cuDNN takes what is expected."""
+    one = plan(Convolutions, samples=2)
+    found = largest_that_fits(one, 400 * MIB, SETTINGS)
+    trace = replace(one, micro_batch_size=found + 2).trace()
+
+    assert replay(trace).peak_reserved_bytes * 1.02 < 400 * MIB
 
 
 def test_more_memory_takes_more_samples() -> None:
@@ -84,6 +154,14 @@ def test_a_line_is_looked_for_among_larger_sizes_too() -> None:
 def test_the_largest_below_a_limit(limit: int) -> None:
     """By doubling and halving."""
     assert _largest(lambda size: size <= limit, 1) == limit
+
+
+@pytest.mark.parametrize("most", [*range(12), 63, 64, 65, 1000, 10**6])
+def test_the_largest_below_a_bound(most: int) -> None:
+    """Wherever below it the answer is."""
+    answers = {0, 1, 2, most // 3, most - 1, most} & set(range(most + 1))
+
+    assert all(_largest_below(lambda size, limit=limit: size <= limit, most) == limit for limit in answers)  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("guess", [0, 1, 5, 6, 7, 8, 100])

@@ -262,3 +262,61 @@ def test_garbage_is_not_collected_without_a_fraction():
     card.allocate(240 * MIB)
 
     assert segments(card) == [("alloc", 200), ("alloc", 240)]
+
+
+def test_a_fraction_that_is_set_later_collects_garbage_from_then_on():
+    """Until then nothing is collected, and after a fraction of 1 nothing again."""
+    card = made(1000, "garbage_collection_threshold:0.1")
+    reserved = []
+    for share in (None, 0.9, 1.0):
+        if share is not None:
+            card.set_memory_fraction(share)
+        card.empty_cache()
+        card.free(card.allocate(200 * MIB))
+        card.free(card.allocate(300 * MIB))  # the 200 MiB before are garbage
+        reserved.append(card.reserved_bytes // MIB)
+
+    assert reserved == [500, 300, 500]
+
+
+# ---------------------------------------------------------------- beginning with what another one held
+
+
+@pytest.mark.parametrize("conf", ["", "max_split_size_mb:64", "expandable_segments:True"])
+def test_an_allocator_begins_with_what_another_one_held(conf):
+    """The same picture, the same counters, the same answer to what comes next."""
+    first, second = made(400, conf), made(400, conf)
+    kept = [first.allocate(size) for size in (700, 3 * MIB, 30 * MIB, 5 * MIB)]
+    first.free(kept[1])
+    first.free_later(kept[0])
+    second.restore(first.segments())
+    now = {name: value for name, value in first.stats().items() if name.endswith(".current")}
+
+    assert second.segments() == first.segments()
+    assert {name: second.stats()[name] for name in now} == now
+    assert second.pending_frees == (kept[0],)
+    assert second.allocate(2 * MIB) == first.allocate(2 * MIB)
+    assert second.allocate(90 * MIB) == first.allocate(90 * MIB)
+    for card in (first, second):
+        card.free(kept[2])
+        card.empty_cache()
+    assert second.segments() == first.segments()
+
+
+def test_what_another_one_held_counts_against_the_capacity():
+    """Of 100 MiB 60 are taken."""
+    first, second = made(100), made(100)
+    first.allocate(60 * MIB)
+    second.restore(first.segments())
+
+    with pytest.raises(OutOfDeviceMemory):
+        second.allocate(60 * MIB)
+
+
+def test_an_allocator_that_was_used_cannot_begin_anew():
+    """Its own segments would be mixed with the others."""
+    card = made(100)
+    card.allocate(1)
+
+    with pytest.raises(ConfigError, match="already holds 2 MiB"):
+        card.restore(())

@@ -65,7 +65,7 @@ def test_a_card_without_end_never_refuses():
 def test_pages_count_like_segments():
     """Mapped memory and memory of cudaMalloc come from the same card."""
     driver = Driver(10 * MIB)
-    address = driver.reserve(100 * MIB)
+    address = driver.reserve(100 * MIB, stream=0, is_small=False)
 
     assert [driver.map(address, 8 * MIB), driver.map(address + 8 * MIB, 4 * MIB)] == [True, False]
     driver.unmap(address, 8 * MIB)
@@ -75,7 +75,7 @@ def test_pages_count_like_segments():
 def test_reserved_addresses_cost_no_memory():
     """Function cuMemAddressReserve takes addresses alone."""
     driver = Driver(MIB)
-    driver.reserve(100 * MIB)
+    driver.reserve(100 * MIB, stream=0, is_small=False)
 
     assert driver.used_bytes == 0
 

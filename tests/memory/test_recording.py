@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -112,6 +113,63 @@ def test_another_format_is_refused(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(DataError, match="no allocator recording of format 2"):
         read_recording(path)
+
+
+BLOCKS = [
+    {"address": BASE, "size": 1024, "requested_size": 0, "state": "inactive"},
+    {"address": BASE + 1024, "size": 512, "requested_size": 8, "state": "active_allocated"},
+    {"address": BASE + 1536, "size": 2 * MIB - 1536, "requested_size": 0, "state": "inactive"},
+]
+SEGMENT = {"address": BASE, "total_size": 2 * MIB, "stream": 0, "segment_type": "small", "device": 0, "blocks": BLOCKS}
+
+
+def test_the_beginning_follows_from_the_end():
+    """Without the first entries, the segments tell what was there."""
+    (segment,) = from_device_trace(TRACE[4:6], segments=[SEGMENT]).beginning
+
+    assert [(b.bytes, b.requested_bytes, b.state[:8]) for b in segment.blocks] == [
+        (1024, 1000, "active_a"),
+        (512, 8, "active_a"),
+        (2 * MIB - 1536, 0, "inactive"),
+    ]
+
+
+def test_the_peak_counts_what_was_there_before():
+    """A recording from the middle."""
+    assert from_device_trace(TRACE[4:6], segments=[SEGMENT]).peak_reserved_bytes == 2 * MIB
+
+
+def test_segments_of_other_cards_are_left_out():
+    """A snapshot has those of all."""
+    made = from_device_trace(TRACE[:6], segments=[{**SEGMENT, "device": 1}, SEGMENT], device=1)
+
+    assert len(made.end) == 1
+
+
+def test_fractions_are_counted_in_the_entries_that_are_kept():
+    """A snapshot among them is none of the allocator's."""
+    assert from_device_trace(TRACE[:6], fractions=[(0, 0.5), (4, 0.75)]).fractions == ((0, 0.5), (3, 0.75))
+
+
+@pytest.mark.parametrize("end", [None, ()])
+def test_what_a_recording_from_the_middle_holds_is_read_as_it_was(tmp_path, end):
+    """Frees of blocks from before, the last picture, fractions, source and licence; nobody looked, or nothing was left."""
+    made = from_device_trace(TRACE[4:6], segments=[SEGMENT], fractions=[(1, 0.25)])
+    made = replace(made, source="someone/something@1:a.pickle", license="MIT")
+
+    assert read_recording(made.write(tmp_path / "trace.json")) == made
+    assert read_recording(replace(made, end=end).write(tmp_path / "trace.json")).end == end
+
+
+def test_files_of_the_first_format_are_read(tmp_path, recording):
+    """They had neither a last picture nor fractions."""
+    path = recording.write(tmp_path / "trace.json")
+    columns = {**json.loads(path.read_text()), "format": 1}
+    for name in ("end", "fractions", "source", "license"):
+        del columns[name]
+    path.write_text(json.dumps(columns))
+
+    assert read_recording(path) == recording
 
 
 @pytest.mark.parametrize("missing", [0, 1])

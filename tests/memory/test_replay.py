@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from bigmodel_lab.memory.allocator import CachingAllocator
-from bigmodel_lab.memory.replay import live_at, replay
+from bigmodel_lab.memory.replay import live_at, replay, reserves_at_most
 from bigmodel_lab.memory.requests import Allocation, RequestTrace
+from bigmodel_lab.memory.settings import AllocatorSettings
 
 MIB = 1 << 20
 
@@ -109,3 +110,19 @@ def test_smaller_cards_give_back_before_they_fail():
 
     assert found.stopped_at is None
     assert (found.peak_allocated_bytes, found.peak_reserved_bytes) == (30 * MIB + 512, 32 * MIB)
+
+
+@pytest.mark.parametrize("limit", [0, 2 * MIB, 22 * MIB - 1, 22 * MIB, 42 * MIB])
+def test_a_limit_is_kept_where_the_peak_keeps_it(limit):
+    """2 MiB for what is small, 20 for what is large; the same as a whole replay says."""
+    asked = (Allocation(1000, "parameter"), Allocation(5 * MIB, "activation"), Allocation(6 * MIB, "activation"))
+    trace = RequestTrace(asked, (0, 1, ~1, 2))
+
+    assert reserves_at_most(trace, limit, AllocatorSettings()) is (replay(trace).peak_reserved_bytes <= limit)
+
+
+def test_a_limit_ends_the_replay_where_it_is_passed():
+    """What follows is not even looked at."""
+    trace = RequestTrace((Allocation(5 * MIB, "activation"),), (0, 99))
+
+    assert not reserves_at_most(trace, 0, AllocatorSettings())

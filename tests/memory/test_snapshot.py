@@ -12,7 +12,8 @@ from bigmodel_lab.memory.allocator import CachingAllocator
 from bigmodel_lab.memory.categories import UNKNOWN
 from bigmodel_lab.memory.replay import live_at, replay
 from bigmodel_lab.memory.requests import Allocation, RequestTrace
-from bigmodel_lab.memory.snapshot import read_snapshot
+from bigmodel_lab.memory.settings import AllocatorSettings
+from bigmodel_lab.memory.snapshot import read_snapshot, settings_of
 from bigmodel_lab.memory.timeline import timeline
 from tests.memory.snapshots import frames_of, snapshot_of
 from tests.memory.traces import MIB, training_trace
@@ -41,13 +42,9 @@ def test_reserved_is_that_of_the_allocator(step):
     assert read_snapshot(snapshot_of(step)).reserved == replay(step).reserved
 
 
-def test_allocated_is_that_of_the_allocator_where_blocks_are_round():
-    """Of requests that fill their blocks, the allocated bytes are exact after every entry."""
-    trace = RequestTrace(
-        (Allocation(512, "input"), Allocation(4096, "parameter"), Allocation(1024, "gradient")), (0, 1, ~0, 2, ~1)
-    )
-
-    assert read_snapshot(snapshot_of(trace)).allocated == replay(trace).allocated
+def test_allocated_is_that_of_the_allocator(step):
+    """In blocks, entry by entry."""
+    assert read_snapshot(snapshot_of(step)).allocated == replay(step).allocated
 
 
 def test_what_is_still_there_has_the_length_of_its_block():
@@ -176,11 +173,73 @@ def test_categories_are_read_from_the_call_stack(frames, category):
     assert read_snapshot(snapshot_of(SIMPLE, frames=frames)).trace.allocations[0].category == category
 
 
-def test_what_the_optimizer_gives_back_was_temporary():
-    """Memory of the optimizer that does not stay is none of its state."""
-    seen = read_snapshot(snapshot_of(SIMPLE, frames=frames_of("/v/torch/optim/adamw.py:step")))
+def with_stacks(trace, *stacks, extra=()):
+    """A snapshot of which each allocation has its own call stack."""
+    taken = snapshot_of(trace)
+    asked = [entry for entry in taken["device_traces"][0] if entry["action"] == "alloc"]
+    for entry, stack in zip(asked, stacks, strict=True):
+        entry["frames"] = stack
+    taken["device_traces"][0] += extra
+    return read_snapshot(taken)
 
-    assert [a.category for a in seen.trace.allocations] == ["optimizer_state", "temporary", "optimizer_state"]
+
+STEP = frames_of("/v/torch/optim/adamw.py:step")
+BACKWARD = frames_of("/v/torch/autograd/graph.py:_engine_run_backward")
+FORWARD = frames_of("/v/torch/nn/modules/module.py:_call_impl")
+THREE = tuple(Allocation(size * MIB, "temporary") for size in (3, 5, 7))
+
+
+def test_what_outlives_its_pass_was_made_to_be_kept():
+    """A gradient that is given back after the pass is a gradient; what goes within the pass is temporary."""
+    seen = with_stacks(RequestTrace(THREE, (0, 1, ~0, 2, ~1)), BACKWARD, BACKWARD, STEP)
+
+    assert [a.category for a in seen.trace.allocations] == ["temporary", "gradient", "optimizer_state"]
+
+
+def test_a_request_without_a_stack_does_not_end_a_pass():
+    """It may come from a thread of the pass itself."""
+    seen = with_stacks(RequestTrace(THREE, (0, 1, ~0, 2)), STEP, [], FORWARD)
+
+    assert [a.category for a in seen.trace.allocations] == ["temporary", UNKNOWN, "activation"]
+
+
+@pytest.mark.parametrize(("stack", "kept"), [(BACKWARD, UNKNOWN), (STEP, UNKNOWN), (FORWARD, "activation")])
+def test_out_of_memory_in_the_middle_of_a_pass_leaves_open_what_would_be_kept(stack, kept):
+    """Gradients and what the pass needs for a moment are both still there."""
+    oom = {"action": "oom", "size": 2**40, "device_free": 0, "stream": 0}
+    seen = with_stacks(RequestTrace(THREE[:2], (0, 1)), FORWARD, stack, extra=[oom])
+
+    assert seen.trace.allocations[1].category == kept
+
+
+def test_it_is_said_where_only_python_s_stacks_were_recorded():
+    """Then nobody knows what autograd's threads asked for."""
+    notes = with_stacks(RequestTrace(THREE[:2], (0, 1)), FORWARD, []).trace.notes
+
+    assert any("stacks='all'" in note for note in notes)
+    assert not any("stacks='all'" in note for note in read_snapshot(snapshot_of(SIMPLE, frames=FORWARD)).trace.notes)
+
+
+@pytest.mark.parametrize(
+    ("known", "settings"),
+    [
+        ({}, ""),
+        ({"max_split_size": -1, "roundup_power2_divisions": {str(1 << n): 0 for n in range(16)}}, ""),
+        ({"max_split_size": 64 * MIB, "expandable_segments": True}, "max_split_size_mb:64,expandable_segments:True"),
+        ({"roundup_power2_divisions": {str(1 << n): 4 for n in range(16)}}, "roundup_power2_divisions:4"),
+        ({"roundup_power2_divisions": {"1": 4}}, ""),
+    ],
+)
+def test_settings_of_the_allocator_are_read(known, settings):
+    """As far as a snapshot holds them; the length of a block depends on them."""
+    assert settings_of({"allocator_settings": known}) == AllocatorSettings.parse(settings)
+
+
+def test_blocks_that_were_given_back_have_their_true_length():
+    """What was too little to be cut off counts with the block also after it is gone."""
+    trace = RequestTrace((Allocation(20 * MIB - 512 * 1024, "activation"),), (0, ~0))
+
+    assert read_snapshot(snapshot_of(trace)).peak_allocated_bytes == 20 * MIB
 
 
 def test_the_maker_is_the_person_s_own_line():

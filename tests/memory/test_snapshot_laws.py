@@ -19,8 +19,9 @@ quick = settings(max_examples=30, deadline=None)
 @given(random_traces())
 @quick
 def test_a_whole_recording_is_the_trace(trace):
-    """Sequence, sizes and reserved bytes come back exactly."""
+    """Sequence, sizes, allocated and reserved bytes come back exactly."""
     seen = read_snapshot(snapshot_of(trace))
+    assert seen.allocated == replay(trace).allocated
 
     assert seen.trace.sequence == trace.sequence
     assert [a.bytes for a in seen.trace.allocations] == [a.bytes for a in trace.allocations]
