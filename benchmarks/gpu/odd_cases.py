@@ -30,7 +30,7 @@ class Program:
     """Maps (model, batch) to what the program's loop goes on with."""
     optimizer: Callable[[nn.Module], torch.optim.Optimizer] = lambda model: torch.optim.SGD(model.parameters(), lr=0.01)
     """Made for the model."""
-    loss_in: Callable[[Any], Tensor] | None = staticmethod(lambda result: result)
+    loss_in: Callable[[Any], Tensor] | None = lambda result: result
     """The loss in what the step gives back; None where it has gone back itself."""
     updates: bool = True
     """The loop calls the optimizer; False where the step does."""
@@ -342,6 +342,13 @@ def sparse_adam(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.SparseAdam([model.get_parameter("table.weight")])
 
 
+def text_model() -> nn.Module:
+    """GPT-2 of Transformers, small."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    return GPT2LMHeadModel(GPT2Config(vocab_size=8192, n_positions=512, n_embd=256, n_layer=4, n_head=4))
+
+
 PROGRAMS = (
     Program("graph", Convolved, graph, lambda model, batch: F.cross_entropy(model(batch), batch.labels)),
     Program("images", Boxes, images, lambda model, batch: model(*batch), loss_in=lambda found: sum(found.values())),
@@ -368,7 +375,7 @@ PROGRAMS = (
     ),
     Program(
         "output_object",
-        lambda: _gpt2(),
+        text_model,
         tokens,
         lambda model, batch: model(**batch),
         loss_in=operator.attrgetter("loss"),
@@ -406,9 +413,3 @@ PROGRAMS = (
     ),
 )
 """Each once."""
-
-
-def _gpt2() -> nn.Module:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
-    return GPT2LMHeadModel(GPT2Config(vocab_size=8192, n_positions=512, n_embd=256, n_layer=4, n_head=4))

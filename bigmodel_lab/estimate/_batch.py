@@ -166,7 +166,7 @@ def _as_it_moves(thing: Any) -> Any:
     if not callable(getattr(thing, "to", None)):
         return None
     try:  # of a copy with containers of its own: many such methods change the object itself
-        again = thing if isinstance(thing, PackedSequence) else mapped(thing, lambda tensor: tensor.detach())
+        again: Any = thing if isinstance(thing, PackedSequence) else mapped(thing, lambda tensor: tensor.detach())
         moved = again.to("meta")
     except (TypeError, ValueError, AttributeError, RuntimeError):  # another kind of ``to``
         return None

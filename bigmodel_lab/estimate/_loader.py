@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import is_dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -16,6 +13,7 @@ from torch import Tensor
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace import untouched
 from bigmodel_lab.trace._trees import tensors_of
 
 _MOST_BATCHES = 10_000
@@ -62,7 +60,7 @@ def largest_of(loader: Iterable[Any], bytes_of: Bytes, note: Callable[[str], obj
     Raises:
         ConfigError: It gives no batch.
     """
-    with _as_before(loader):
+    with untouched(*_generators(loader)):
         batches = iter(loader)
         if batches is loader:
             return _first_of(batches, note)
@@ -128,28 +126,9 @@ def _length(loader: object) -> int | None:
         return None
 
 
-@contextmanager
-def _as_before(loader: object) -> Iterator[None]:
-    """Random numbers that a loader draws for its order and its augmentations are put back, its own generator's, too."""
-    own = [(generator, generator.get_state()) for generator in _generators(loader)]
-    python, numpy = random.getstate(), sys.modules.get("numpy")
-    before = None if numpy is None else numpy.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        for generator, state in own:
-            generator.set_state(state)
-        random.setstate(python)
-        if numpy is not None:
-            numpy.random.set_state(before)
-
-
 def _generators(loader: object) -> list[torch.Generator]:
-    holders = (
-        loader,
-        getattr(loader, "sampler", None),
-        getattr(getattr(loader, "batch_sampler", None), "sampler", None),
-    )
+    """Of a loader that shuffles by numbers of its own; looking at its batches would move them on."""
+    inner = getattr(loader, "batch_sampler", None)
+    holders = (loader, getattr(loader, "sampler", None), inner, getattr(inner, "sampler", None))
     found = [getattr(holder, "generator", None) for holder in holders]
     return list({id(one): one for one in found if isinstance(one, torch.Generator)}.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -19,6 +18,7 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.models import MODELS, ModelCard
 from bigmodel_lab.subjects import SUBJECTS, Subject
 from bigmodel_lab.subjects._transformers import one_sequence_a_row
+from bigmodel_lab.trace import check_can_be_copied, copy_of_model, stands_for
 from bigmodel_lab.training.objectives import objective_of
 
 Build = Callable[[], nn.Module]
@@ -42,8 +42,7 @@ def resolve_model(model: Any) -> ModelSource:
     if isinstance(model, str):
         return _named(model)
     if isinstance(model, nn.Module):
-        inner, is_parallel = unwrapped(model)
-        return ModelSource(type(inner).__name__, partial(_parallel if is_parallel else on_meta, inner))
+        return ModelSource(type(unwrapped(model)).__name__, partial(_copied, model))
     if _library.is_configuration(model):
         return _configured(model)
     if callable(model):
@@ -64,24 +63,35 @@ def on_meta(model: nn.Module) -> nn.Module:
     Args:
         model: On any device.
 
+    Raises:
+        TraceError: A part of it is a script.
+
     >>> model = nn.Linear(2, 1)
     >>> copied = on_meta(model)
     >>> copied.weight.device.type, copied.weight is model.weight
     ('meta', False)
     """
-    tensors = [*model.parameters(), *model.buffers()]
-    copied = copy.deepcopy(model, {id(tensor): _without_memory(tensor) for tensor in tensors})
-    copied = on_one_card(copied)
+    check_can_be_copied(model)
+    copied = on_one_card(copy_of_model(model, without_memory))
     return one_sequence_a_row(copied) if "transformers" in sys.modules else copied
 
 
-def _parallel(model: nn.Module) -> nn.Module:
-    return Unwrapped(on_meta(model))
+def _copied(model: nn.Module) -> nn.Module:
+    """On the meta device, without what programs put around a model for several cards."""
+    inner = unwrapped(model)
+    copied = on_meta(inner)
+    if inner is model:
+        return copied
+    shell = Unwrapped(copied)
+    stands_for(shell, model)
+    return shell
 
 
-def _without_memory(tensor: Tensor) -> Tensor:
+def without_memory(tensor: Tensor) -> Tensor:
     if nn.parameter.is_lazy(tensor):
-        return type(tensor)(requires_grad=tensor.requires_grad, dtype=tensor.dtype, device="meta")
+        shapeless: Any = type(tensor)  # its keywords are not in the stubs
+        made: Tensor = shapeless(requires_grad=tensor.requires_grad, dtype=tensor.dtype, device="meta")
+        return made
     made = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device="meta")
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(made, requires_grad=tensor.requires_grad)
@@ -158,8 +168,7 @@ def _built(build: Build) -> nn.Module:
                 kind=type(model).__name__,
             )
         )
-    inner, is_parallel = unwrapped(model)
-    return _parallel(inner) if is_parallel else on_meta(inner)
+    return _copied(model)
 
 
 def _on_meta_device(make: Callable[..., Any], *arguments: Any) -> Any:

@@ -40,7 +40,7 @@ class Watched:
         self._kept: Any = None
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter.register_post_accumulate_grad_hook(self._got_gradient)
+                parameter.register_post_accumulate_grad_hook(self._got_gradient)  # type: ignore[no-untyped-call]
 
     def __call__(self, *args: Any) -> Any:
         """Call it, and watch; what it gives back beside a loss lives till the next call has given back, as in a loop that names it."""
@@ -54,18 +54,17 @@ class Watched:
         self._kept = None if isinstance(result, Tensor) else result
         return result
 
-    def loss(self, result: Any, samples: int) -> Tensor:
+    def loss(self, result: Any) -> Tensor:
         """What backward starts from; where the call has gone back itself, a number that takes no memory.
 
         Args:
             result: What the last call gave back.
-            samples: In the batch.
 
         Raises:
             ConfigError: There is no loss in it.
         """
         if not self.has_gone_back:
-            return scalar_in(result, samples, self._note)
+            return scalar_in(result, self._note)
         if self.has_stepped:
             self._note(
                 text(
@@ -147,18 +146,17 @@ def noticing_updates(stepped: Callable[[torch.optim.Optimizer], None]) -> Iterat
         handle.remove()
 
 
-def scalar_in(result: Any, samples: int, note: Note) -> Tensor:
+def scalar_in(result: Any, note: Note) -> Tensor:
     """The loss in what a step gave back: a scalar, in a mapping or an object under ``loss``, or first in a tuple.
 
     Args:
         result: Of a step or a loss.
-        samples: In the batch.
         note: Gets what was chosen where the result leaves a choice.
 
     Raises:
         ConfigError: There is none.
 
-    >>> scalar_in({"loss": torch.ones((), requires_grad=True), "logits": torch.ones(3)}, 3, print).item()
+    >>> scalar_in({"loss": torch.ones((), requires_grad=True), "logits": torch.ones(3)}, print).item()
     1.0
     """
     found = _chosen(result, note)

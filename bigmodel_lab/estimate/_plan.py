@@ -14,13 +14,14 @@ from torch.autograd.graph import save_on_cpu
 from bigmodel_lab.estimate._batch import resized
 from bigmodel_lab.estimate._failures import in_words
 from bigmodel_lab.estimate._lazy import initialised
+from bigmodel_lab.estimate._models import without_memory
 from bigmodel_lab.estimate._own_steps import Note, Watched, WhatIsLeft
 from bigmodel_lab.estimate._source import ModelSource
 from bigmodel_lab.estimate._wrappers import notes_on
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.models import HandWritten
-from bigmodel_lab.trace import STEPS, Prepared, Target, trace_steps
+from bigmodel_lab.trace import STEPS, Prepared, Target, program_beside, trace_steps, untouched
 from bigmodel_lab.training.checkpointing import EVERY_BLOCK, checkpoint_modules
 from bigmodel_lab.training.objectives import Objective
 from bigmodel_lab.training.optimizers import make_optimizer
@@ -86,33 +87,41 @@ class Plan:
                 )
             )
         batch = self.batch if self.micro_batch_size == self.as_given else resized(self.batch, self.micro_batch_size)
-        make = partial(self._training, notes.append) if self.is_training else self._inference
         steps = (STEPS if steps is None else steps) if self.is_training else 1
+        own = self.step, self.optimizer
         with in_words():
-            traced = trace_steps(model, batch, make, target=self.target, steps=steps)
+            traced = trace_steps(model, batch, self._prepared, target=self.target, steps=steps, program=own)
         return replace(traced, notes=tuple(dict.fromkeys((*traced.notes, *notes))))
 
     def model(self) -> nn.Module:
         """The model as it is trained: adapters, quantized layers and all, on the meta device."""
-        model = initialised(self.source.build(), self._once, self.batch)
-        return model if self.prepare is None else self.prepare(model)
+        with untouched():
+            model = initialised(self.source.build(), self._once, self.batch)
+            return model if self.prepare is None else self.prepare(model)
+
+    def _prepared(self, model: nn.Module, own: tuple[Any, Any]) -> Prepared:
+        """With copies of the step and of what makes the optimizer, which name the traced model where the user's name his."""
+        copied = replace(self, step=own[0], optimizer=own[1])
+        return copied._training(model) if self.is_training else copied._inference(model)  # noqa: SLF001
 
     def _once(self, model: nn.Module, batch: Any) -> object:
         """A first pass, for layers that learn their shapes from it."""
-        return model(batch[0]) if isinstance(self.step, Objective) else self.step(model, batch)
+        if isinstance(self.step, Objective):
+            return model(batch[0])
+        return program_beside(self.step, model, without_memory)(model, batch)
 
-    def _training(self, note: Note, model: nn.Module) -> Prepared:
+    def _training(self, model: nn.Module) -> Prepared:
         """The step is the very one that trains; the output lives as long as it does there."""
         model.train()
-        optimizer = self._optimizer(model)
-        task = self._task(model, note)
+        optimizer, notes = self._optimizer(model), list[str]()
+        task = self._task(model, notes.append)
         samples, count = self.micro_batch_size, self.gradient_accumulation_steps
 
         def step(batch: Any) -> None:
             x, y = batch if task.by_hand else (batch, torch.empty(samples, device="meta"))
             training_step(task, optimizer, ((x, y) for _ in range(count)), samples=samples * count)
 
-        return Prepared(step, optimizer)
+        return Prepared(step, optimizer, notes)
 
     def _task(self, model: nn.Module, note: Note) -> Task:
         """Called with the whole batch in the place of the inputs: only the step knows what its parts are."""
@@ -122,14 +131,14 @@ class Plan:
         if isinstance(own, Objective) and isinstance(model, HandWritten):
             return Task(model, own.loss, own.count_correct, arithmetic, model)
         if isinstance(own, Objective):
-            judged = _Judged(model, own, note, self.micro_batch_size)
+            judged = _Judged(model, own, note)
             return Task(
                 cast("nn.Module", judged.output), judged.loss, judged.correct, WhatIsLeft(arithmetic, judged.watched)
             )
         watched = Watched(partial(own, model), model, note)
 
         def loss(output: Any, _labels: Tensor) -> Tensor:
-            return watched.loss(output, self.micro_batch_size)
+            return watched.loss(output)
 
         return Task(cast("nn.Module", watched), loss, uncounted, WhatIsLeft(arithmetic, watched))
 
@@ -153,8 +162,8 @@ class Plan:
 class _Judged:
     """An objective over a batch that is a pair."""
 
-    def __init__(self, model: nn.Module, objective: Objective, note: Note, samples: int) -> None:
-        self._model, self._objective, self._samples = model, objective, samples
+    def __init__(self, model: nn.Module, objective: Objective, note: Note) -> None:
+        self._model, self._objective = model, objective
         self._targets: Any = None
         self.watched = Watched(objective.loss, model, note)
 
@@ -165,7 +174,7 @@ class _Judged:
 
     def loss(self, output: Any, _labels: Tensor) -> Tensor:
         """What backward starts from."""
-        return self.watched.loss(self.watched(output, self._targets), self._samples)
+        return self.watched.loss(self.watched(output, self._targets))
 
     def correct(self, output: Any, _labels: Tensor) -> Tensor:
         """As the training counts."""

@@ -20,7 +20,7 @@ from bigmodel_lab.estimate._training_arguments import read_training_arguments
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.cards import Card, card
 from bigmodel_lab.memory.settings import AllocatorSettings
-from bigmodel_lab.trace import Target
+from bigmodel_lab.trace import Target, untouched
 from bigmodel_lab.training.objectives import Objective
 
 if TYPE_CHECKING:
@@ -188,7 +188,8 @@ def _example(source: ModelSource, micro_batch_size: int | None) -> Any:
                 model=source.name,
             )
         )
-    return source.example(micro_batch_size or 1)
+    with untouched():
+        return source.example(micro_batch_size or 1)
 
 
 def _target(chosen: Card | None) -> Target:

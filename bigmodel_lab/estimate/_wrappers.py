@@ -49,8 +49,8 @@ class LocalBatchNorm(nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 (the base
         """Any."""
 
 
-def unwrapped(model: nn.Module) -> tuple[nn.Module, bool]:
-    """What was wrapped in DistributedDataParallel, and whether it was; any other model as it is.
+def unwrapped(model: nn.Module) -> nn.Module:
+    """What was wrapped in DistributedDataParallel; any other model is that itself.
 
     Args:
         model: As a person has it.
@@ -70,10 +70,9 @@ def unwrapped(model: nn.Module) -> tuple[nn.Module, bool]:
                     name=type(module).__name__,
                 )
             )
-    is_parallel = "DistributedDataParallel" in _classes(model)
-    inner = model.module if is_parallel else model
+    inner = model.module if "DistributedDataParallel" in _classes(model) else model
     assert isinstance(inner, nn.Module)
-    return inner, is_parallel
+    return inner
 
 
 def on_one_card(copied: nn.Module) -> nn.Module:
@@ -84,7 +83,7 @@ def on_one_card(copied: nn.Module) -> nn.Module:
     """
     for module in copied.modules():
         if isinstance(module, nn.SyncBatchNorm):
-            module.__class__ = LocalBatchNorm
+            module.__class__ = LocalBatchNorm  # type: ignore[assignment]
         if isinstance(module, nn.DataParallel):
             module.device_ids = []  # it then calls what it wraps
     return copied

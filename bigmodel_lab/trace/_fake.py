@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._copying import copy_of_model
 from bigmodel_lab.trace._sparse import is_jagged, is_sparse, sparse_of
 from bigmodel_lab.trace._trees import mapped, tensors_of
 
+OnHost = Callable[[Tensor], Tensor]
+"""Gives what a trace uses in the place of a tensor that stays in main memory with its values."""
 
-def stand_in(tensor: Tensor) -> Tensor:
+
+def _itself(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def stand_in(tensor: Tensor, on_host: OnHost = _itself) -> Tensor:
     """A stand-in for a tensor on any device, as it would be copied to the card; a parameter stays one. Call it inside a fake mode.
 
     A copy keeps the order of the strides, but neither the gaps of a slice nor the single element behind an ``expand``.
+
+    Args:
+        tensor: Dense, sparse or nested.
+        on_host: For the offsets of a nested tensor, whose values tell the lengths.
     """
-    if is_jagged(tensor):  # its offsets stay on the host with their values, which tell the lengths
-        return torch.nested.nested_tensor_from_jagged(stand_in(tensor.values()), tensor.offsets())
+    if is_jagged(tensor):
+        nested: Any = tensor
+        made: Tensor = torch.nested.nested_tensor_from_jagged(stand_in(nested.values()), on_host(nested.offsets()))
+        return made
     if is_sparse(tensor):
-        indices, values = tensor._indices(), tensor._values()  # noqa: SLF001 (those of a tensor that is not coalesced)
+        with unset_fake_temporarily():
+            indices, values = tensor._indices(), tensor._values()  # noqa: SLF001 (those of a tensor that is not coalesced)
         return sparse_of(stand_in(indices), stand_in(values), tensor.size())
     made = torch.empty_strided(tensor.size(), _copied_strides(tensor), dtype=tensor.dtype, device="cpu")
     if isinstance(tensor, nn.Parameter):
@@ -38,11 +53,11 @@ def _copied_strides(tensor: Tensor) -> tuple[int, ...]:
     return torch.empty_like(bare, memory_format=torch.preserve_format).stride()
 
 
-def uncompiled(model: nn.Module) -> nn.Module:
-    """What ``torch.compile`` was given; a model that was not compiled is that itself.
+def check_can_be_copied(model: nn.Module) -> None:
+    """Refuses what cannot be copied as a program in Python.
 
     Raises:
-        TraceError: It cannot be followed: a part of it is a script, or has weights whose shape is not known yet.
+        TraceError: A part of it is a script.
     """
     if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
         raise TraceError(
@@ -51,6 +66,14 @@ def uncompiled(model: nn.Module) -> nn.Module:
                 "A part of the model is a script (torch.jit), which cannot be followed. Give the model it was made of.",
             )
         )
+
+
+def check_has_shapes(model: nn.Module) -> None:
+    """Refuses what has no shapes to follow.
+
+    Raises:
+        TraceError: It has weights whose shape is not known yet.
+    """
     if any(nn.parameter.is_lazy(tensor) for tensor in [*model.parameters(), *model.buffers()]):
         raise TraceError(
             text(
@@ -58,7 +81,6 @@ def uncompiled(model: nn.Module) -> nn.Module:
                 "The model has weights whose shape is not known yet (lazy layers). Run it once on a batch, or name the sizes.",
             )
         )
-    return model._modules.get("_orig_mod") or model  # noqa: SLF001 (the only sign of a compiled model)
 
 
 def model_of_stand_ins(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
@@ -68,21 +90,30 @@ def model_of_stand_ins(model: nn.Module, mode: FakeTensorMode) -> nn.Module:
         model: On any device, the meta device included.
         mode: All stand-ins of one trace belong to it.
     """
-    with mode:
-        memo: dict[int, Any] = {id(t): stand_in(t) for t in [*model.parameters(), *model.buffers()]}
-    return copy.deepcopy(model, memo)
+
+    def made(tensor: Tensor) -> Tensor:
+        with mode:
+            return stand_in(tensor)
+
+    return copy_of_model(model, made)
 
 
-def batch_of_stand_ins(batch: Any, mode: FakeTensorMode) -> Any:
-    """The same batch, every tensor a stand-in; beside tensors of the meta device, one with values stays on the host as it is."""
+def batch_of_stand_ins(batch: Any, mode: FakeTensorMode, on_host: OnHost = _itself) -> Any:
+    """The same batch, every tensor a stand-in; beside tensors of the meta device, one with values stays on the host.
+
+    Args:
+        batch: Of any kind.
+        mode: All stand-ins of one trace belong to it.
+        on_host: For what stays on the host.
+    """
     on_meta = any(tensor.is_meta for tensor in tensors_of(batch))
+
+    def one(tensor: Tensor) -> Tensor:
+        moves = tensor.is_meta or is_sparse(tensor) or is_jagged(tensor) or not on_meta
+        return stand_in(tensor, on_host) if moves else on_host(tensor)
+
     with mode:
-        return mapped(
-            batch,
-            lambda tensor: (
-                stand_in(tensor) if tensor.is_meta or is_sparse(tensor) or is_jagged(tensor) or not on_meta else tensor
-            ),
-        )
+        return mapped(batch, one)
 
 
 def load_order(model: nn.Module) -> list[tuple[str, Tensor]]:

@@ -7,8 +7,10 @@ from functools import cache
 from types import FunctionType
 from typing import Any
 
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from bigmodel_lab.trace._outside import Outside
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Replacement, Target
 
@@ -17,17 +19,27 @@ _CHECKS = ("has_torch_function", "has_torch_function_unary", "has_torch_function
 
 
 class CudaFunctions(TorchFunctionMode):
-    """Runs the replacements of all rules, in this thread only."""
+    """Runs the replacements of all rules, in this thread only; tensors from outside the trace get their stand-ins here."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, outside: Outside | None = None) -> None:
         super().__init__()
-        self._target = target
+        self._target, self._outside = target, outside
         self._replacements = _replacements()
         self._inside: list[FunctionType] = []
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Replaces the function, or looks into it."""
         kwargs = kwargs or {}
+        if self._outside is None:
+            return self._run(func, args, kwargs)
+        args, kwargs = self._outside.replaced(func, args, kwargs)
+        result = self._run(func, args, kwargs)
+        for value in result if type(result) is tuple else (result,):
+            if type(value) is Tensor:
+                self._outside.came_out(value, args)
+        return result
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
         replacement = self._replacements.get(func)
         if replacement is not None:
             return replacement(self._target, func, args, kwargs)

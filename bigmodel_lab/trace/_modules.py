@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,16 @@ class ModulePath:
     program entered and left each module tell, for a node of the backward pass, where it came from.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, others: Iterable[tuple[str, nn.Module]] = ()) -> None:
+        """Args: the model, and modules beside it with the names that they go by."""
         self._stack: list[str] = [""]
         self._numbers: list[int] = [0]
         self._names: list[str] = [""]
-        for name, module in model.named_modules():
+        seen: set[nn.Module] = set()
+        for name, module in [
+            *_named(model, "", seen),
+            *(pair for prefix, other in others for pair in _named(other, prefix, seen)),
+        ]:
             module.register_forward_pre_hook(partial(self._entered, name))
             module.register_forward_hook(self._left, always_call=True)
 
@@ -55,3 +61,7 @@ class ModulePath:
     def _switched(self) -> None:
         self._numbers.append(_sequence_number())
         self._names.append(self._stack[-1])
+
+
+def _named(model: nn.Module, prefix: str, seen: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    yield from model.named_modules(seen, prefix)

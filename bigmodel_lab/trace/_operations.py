@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._decisions import Answers
 from bigmodel_lab.trace._dispatch_key import add_to_key
 from bigmodel_lab.trace._in_place import is_in_place
 from bigmodel_lab.trace._modules import ModulePath
@@ -31,6 +33,7 @@ _SELDOM_TRUE = frozenset({"aten.isnan", "aten.isinf", "aten.eq", "aten.any", "at
 _TAKEN_APART = frozenset({torch.ops.aten._safe_softmax.default})  # noqa: SLF001
 """Composed of other operations on CUDA, though they have stand-ins of their own."""
 _SPARSE_MADE = torch.ops.aten._sparse_coo_tensor_with_dims_and_tensors.default  # noqa: SLF001
+_COMPARES_ALL = torch.ops.aten.equal.default
 _LOOKS_FOR_OVERFLOW = torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default
 
 
@@ -41,9 +44,11 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
     recorded, as with an optimizer's count of steps.
     """
 
-    def __init__(self, recorder: Recorder, target: Target) -> None:
+    def __init__(self, recorder: Recorder, target: Target, answers: Answers | None = None) -> None:
         super().__init__(allow_non_fake_inputs=True)
         self._recorder, self._target = recorder, target
+        self._answers = answers or Answers()
+        self._guarded: dict[int, tuple[Tensor, Tensor | None]] = {}
         self._path: ModulePath | None = None
         self._step = -1
         self._phase = ""
@@ -74,6 +79,29 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """The model is loaded; what happens now is its program."""
         self._path = path
 
+    @contextmanager
+    def unrecorded(self) -> Iterator[None]:
+        """What is made inside was there before."""
+        before, self._is_inside = self._is_inside, True
+        try:
+            yield
+        finally:
+            self._is_inside = before
+
+    def guard(self, tensor: Tensor) -> None:
+        """Remembers the gradient of a weight of the user's that the traced program got hold of."""
+        if tensor.requires_grad and tensor.is_leaf and not isinstance(tensor, FakeTensor):
+            self._guarded.setdefault(id(tensor), (tensor, tensor.grad))
+
+    def let_go(self) -> None:
+        """Takes stand-ins away from tensors of the user's that got one as their gradient.
+
+        Functions of autograd written in Python take their arguments past everything that could replace them before.
+        """
+        for tensor, gradient in self._guarded.values():
+            if isinstance(tensor.grad, FakeTensor):
+                tensor.grad = gradient
+
     def begin_step(self, step: int) -> None:
         """The next operation belongs to this step."""
         self._step, self._phase = step, ""
@@ -92,23 +120,42 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
             return NotImplemented
         if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func is _SPARSE_MADE:
             return self._sparse(func, types, args, kwargs)
-        if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
+        is_view = func in _WITHOUT_MEMORY
+        if is_view and type(args[0]) is not FakeTensor:
+            self.guard(args[0])
+        if is_view or self._path is None or self._is_inside:
             return self.dispatch(func, types, args, kwargs)
         if (self._below_autograd or torch.is_inference_mode_enabled()) and _is_composed(func):
             with self:  # without autograd nobody has taken it apart yet
                 return func.decompose(*args, **kwargs)
         with torch._C.DisableTorchFunction():  # noqa: SLF001 (what happens in here is not the program's)
-            if _on_the_host(func, args):
+            if self._on_the_host(func, args):
                 return func(*args, **kwargs)
             if func is _READ_BY_THE_HOST:
                 return self._stand_in_number(args[0])
-            node = _current_node()
-            self._enter(self._phase_of(node))
-            if func in _TAKEN_APART:
-                return self._taken_apart(func, args, kwargs)
-            outputs = self._run(func, types, args, kwargs)
-            self._record(func, args, kwargs, outputs, node)
-            return outputs
+            if func is _COMPARES_ALL:
+                return bool(self._answers.answer(usual=True, is_decision=True, is_whole=False))
+            return self._on_the_card(func, types, args, kwargs)
+
+    def _on_the_host(self, func: Any, args: Any) -> bool:
+        """All tensors are real ones; a scalar that the program just made of a Python number is, too."""
+        found, is_host = False, True
+        for tensor in _tensors(args):
+            if isinstance(tensor, FakeTensor):
+                is_host = False
+            else:
+                self.guard(tensor)
+            found = True
+        return found and is_host and (func is not _NEW_HOST_TENSOR or args[0].dim() == 0)
+
+    def _on_the_card(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        node = _current_node()
+        self._enter(self._phase_of(node))
+        if func in _TAKEN_APART:
+            return self._taken_apart(func, args, kwargs)
+        outputs = self._run(func, types, args, kwargs)
+        self._record(func, args, kwargs, outputs, node)
+        return outputs
 
     def _taken_apart(self, func: Any, args: Any, kwargs: Any) -> Any:
         """CUDA has no kernel for it and runs what it is composed of, each with memory of its own."""
@@ -168,14 +215,12 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """The program reads a value that nobody knows: 1, or no, where it asks whether something went wrong."""
         if any(flag() is tensor for flag in self._overflows):
             return 0.0  # a gradient scaler: its step is not skipped
-        value = 0 if self._recorder.maker_of(tensor) in _SELDOM_TRUE else 1
-        self._recorder.note(
-            text(
-                "trace.read",
-                "The step reads a number of the card (item(), float(), if): 1 stands for it, and no number is NaN or infinite.",
-            )
-        )
-        return float(value) if tensor.is_floating_point() else bool(value) if tensor.dtype == torch.bool else value
+        usual = 0 if self._recorder.maker_of(tensor) in _SELDOM_TRUE else 1
+        if tensor.dtype == torch.bool:
+            return bool(self._answers.answer(usual=bool(usual), is_decision=True, is_whole=False))
+        is_whole = not tensor.is_floating_point() and not tensor.is_complex()
+        value = self._answers.answer(usual, is_decision=False, is_whole=is_whole)
+        return float(value) if tensor.is_floating_point() else value
 
     def _enter(self, phase: str) -> None:
         if phase == self._phase:
@@ -233,16 +278,6 @@ def _extra_memory() -> dict[str, list[ExtraMemory]]:
         for name, extra in rule.operations.items():
             found.setdefault(name, []).append(extra)
     return found
-
-
-def _on_the_host(func: Any, args: Any) -> bool:
-    """All tensors are real ones; a scalar that the program just made of a Python number is, too."""
-    found = False
-    for tensor in _tensors(args):
-        if isinstance(tensor, FakeTensor):
-            return False
-        found = True
-    return found and (func is not _NEW_HOST_TENSOR or args[0].dim() == 0)
 
 
 def _tensors(values: Any) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ from torch._subclasses.fake_tensor import FakeTensor
 
 from bigmodel_lab.memory.requests import Allocation, Category, Mark, RequestTrace
 from bigmodel_lab.trace._in_place import Joint, joined, moment
-from bigmodel_lab.trace._sparse import is_sparse, parts_of
+from bigmodel_lab.trace._sparse import in_memory
 
 
 class Recorder:
@@ -32,7 +32,34 @@ class Recorder:
         self._kept: set[str] = set()
         self._joints: list[Joint] = []
         self._open: dict[int, tuple[int, int, tuple[int, int]]] = {}
+        self._late: list[int] = []
+        self._loaded = 0
         self._ended = False
+
+    def loaded(self) -> None:
+        """Everything that lies on the card before the program runs is written down."""
+        self._loaded = len(self._sequence)
+
+    def was_loaded(self, tensor: Tensor, category: Category) -> None:
+        """Write down a tensor that turns out to have been on the card since the model was loaded; whoever tells keeps it alive.
+
+        Args:
+            tensor: A stand-in.
+            category: What it is for.
+        """
+        before = len(self._sequence)
+        self.born(tensor, "load", "", category)
+        self._late += self._sequence[before:]
+        del self._sequence[before:]
+
+    @property
+    def late_bytes(self) -> int:
+        """Of all that turned out to have been there."""
+        return sum(self._allocations[number].bytes for number in self._late)
+
+    def alive_bytes(self) -> int:
+        """Of the tensors that are alive now."""
+        return sum(self._allocations[number].bytes for number, _ in self._alive.values())
 
     def born(
         self, tensor: Tensor, maker: str, module: str, category: Category = "temporary", size: int | None = None
@@ -46,10 +73,10 @@ class Recorder:
             category: What it is for, as far as one can tell now.
             size: Bytes that CUDA asks for; None are those of the storage.
         """
-        if is_sparse(tensor):
-            for part in parts_of(tensor):
-                self.born(part, maker, module, category)
-            return
+        for part in in_memory(tensor):
+            self._born(part, maker, module, category, size)
+
+    def _born(self, tensor: Tensor, maker: str, module: str, category: Category, size: int | None) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata  # noqa: SLF001 (the only name that a storage has)
         size = storage.nbytes() if size is None else size
@@ -134,8 +161,12 @@ class Recorder:
     def end(self) -> RequestTrace:
         """What was recorded; what dies later is not written down any more."""
         self._ended = True
-        sequence = _in_order(self._sequence, {mark.position for mark in self._marks})
-        return RequestTrace(*joined(self._allocations, sequence, self._marks, self._joints), tuple(self._notes))
+        whole = [*self._sequence[: self._loaded], *self._late, *self._sequence[self._loaded :]]
+        marks = tuple(
+            replace(mark, position=mark.position + len(self._late)) if n else mark for n, mark in enumerate(self._marks)
+        )
+        sequence = _in_order(whole, {mark.position for mark in marks})
+        return RequestTrace(*joined(self._allocations, sequence, marks, self._joints), tuple(self._notes))
 
     def _ask(self, allocation: Allocation) -> int:
         number = len(self._allocations)
@@ -160,10 +191,8 @@ class Recorder:
 
     def _number(self, tensor: Tensor) -> int | None:
         """Of the allocation that holds a tensor; None where it is not followed."""
-        if is_sparse(tensor):  # its values are what it is for
-            parts = parts_of(tensor)
-            return self._number(parts[1]) if parts else None
-        known = self._alive.get(tensor.untyped_storage()._cdata)  # noqa: SLF001
+        *_, values = (None, *in_memory(tensor))  # of a sparse one they are what it is for
+        known = None if values is None else self._alive.get(values.untyped_storage()._cdata)  # noqa: SLF001
         return None if known is None else known[0]
 
     def _recategorize(self, number: int, category: Category, module: str | None = None) -> None:

@@ -28,6 +28,13 @@ def parts_of(tensor: Tensor) -> tuple[Tensor, ...]:
     return found
 
 
+def in_memory(tensor: Tensor) -> tuple[Tensor, ...]:
+    """The tensors whose storages hold this one: of a nested tensor its values, of a sparse one its places and values, else itself."""
+    if is_jagged(tensor):
+        return (tensor.values(),)
+    return parts_of(tensor) if is_sparse(tensor) else (tensor,)
+
+
 def sparse_of(indices: Tensor, values: Tensor, size: Any) -> Tensor:
     """A sparse stand-in made of its parts. Call it inside a fake mode.
 
@@ -37,6 +44,7 @@ def sparse_of(indices: Tensor, values: Tensor, size: Any) -> Tensor:
         size: Of the whole.
     """
     made = torch.sparse_coo_tensor(indices, values, size, check_invariants=False)
+    made._coalesced_(False)
     return _with(made, indices, values)
 
 
@@ -66,7 +74,9 @@ def _part(number: int) -> Callable[[Any, Any], Any]:
 
 def _made_of(args: Any, dispatch: Callable[[], Any]) -> Any:
     """(dimensions, dense dimensions, size, places, values)."""
-    return _with(dispatch(), args[3], args[4])
+    made = dispatch()
+    made._coalesced_(False)
+    return _with(made, args[3], args[4])
 
 
 def _same(args: Any, dispatch: Callable[[], Any]) -> Any:

@@ -134,7 +134,7 @@ def _index(shapes: UnknownShapes, tensor: Tensor, indices: Any) -> Tensor:
 
 
 def _masked_select(shapes: UnknownShapes, tensor: Tensor, mask: Tensor) -> Tensor:
-    shape = torch.broadcast_shapes(tensor.shape, mask.shape)
+    shape = torch.broadcast_shapes(tensor.shape, mask.shape)  # type: ignore[no-untyped-call]
     share = shapes.chosen(mask) / max(1, mask.numel())
     return torch.empty(math.ceil(math.prod(shape) * share), dtype=tensor.dtype)
 

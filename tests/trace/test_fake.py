@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from bigmodel_lab.trace._fake import batch_of_stand_ins, load_order, model_of_stand_ins, stand_in, uncompiled
+from bigmodel_lab.trace._fake import batch_of_stand_ins, load_order, model_of_stand_ins, stand_in
 
 
 @pytest.fixture
@@ -71,10 +71,3 @@ def test_load_order_is_that_of_the_hooks_of_apply() -> None:
     model._apply(lambda t: moved.append(id(t)) or t)  # type: ignore[func-returns-value]
 
     assert [id(tensor) for _, tensor in load_order(model)] == moved
-
-
-def test_a_plain_model_is_itself() -> None:
-    """Nothing was compiled."""
-    model = nn.Linear(2, 2)
-
-    assert uncompiled(model) is model
