@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTenso
 from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
-from bigmodel_lab.trace._sparse import SPARSE, is_sparse, run_sparse
+from bigmodel_lab.trace._sparse import MADE_OF_DENSE, SPARSE, is_sparse, run_sparse
 from bigmodel_lab.trace._unknown_shapes import OWN_STAND_INS, UnknownShapes, follows
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Call, Extra, ExtraMemory, Target
@@ -26,7 +26,6 @@ _READ_BY_THE_HOST = torch.ops.aten._local_scalar_dense.default  # noqa: SLF001
 _NEW_HOST_TENSOR = torch.ops.aten.lift_fresh.default
 _SELDOM_TRUE = frozenset({"aten.isnan", "aten.isinf", "aten.eq", "aten.any", "aten.logical_or", "aten.bitwise_or"})
 """What programs ask before they give up: not a number, infinite (equal to infinity), and any of several."""
-_SPARSE_MADE = torch.ops.aten._sparse_coo_tensor_with_dims_and_tensors.default  # noqa: SLF001
 _LOOKS_FOR_OVERFLOW = torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default
 
 
@@ -75,7 +74,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if any(kind.__name__ == "NestedTensor" for kind in types):  # it comes again, for the values inside
             self._below_autograd = True
             return NotImplemented
-        if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func is _SPARSE_MADE:
+        if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func in MADE_OF_DENSE:
             return self._sparse(func, types, args, kwargs)
         if self._path is None or self._is_inside or func in _WITHOUT_MEMORY:
             return self.dispatch(func, types, args, kwargs)
@@ -114,6 +113,14 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """What is new in the parts of a sparse tensor is born."""
         with self:
             made = run_sparse(func, args, lambda: self.dispatch(func, types, args, kwargs))
+        if func in MADE_OF_DENSE and _current_node() is not None:
+            self._recorder.note(
+                text(
+                    "trace.sparse_gradient",
+                    "A sparse gradient is followed until the backward pass has ended; what an optimizer needs to sort it (SparseAdam: up to "
+                    "twice its places and values) is not counted.",
+                )
+            )
         if self._path is not None:
             with torch._C.DisableTorchFunction():  # noqa: SLF001
                 self._record(func, args, kwargs, made, _current_node())

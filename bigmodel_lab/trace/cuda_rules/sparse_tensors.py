@@ -35,7 +35,9 @@ def _coalesced(_target: Target, function: Callable[..., Any], args: tuple[Any, .
 
 RULE = Rule(
     name="sparse_tensors",
-    meaning=Text("rule.sparse_tensors", "A sparse gradient is sorted into new places and values, as many as before at most."),
+    meaning=Text(
+        "rule.sparse_tensors", "A sparse gradient is sorted into new places and values, as many as before at most."
+    ),
     source="aten/src/ATen/native/sparse/cuda/SparseCUDATensor.cu: coalesce_sparse_cuda (newValues, newIndices, origIndices, uniqueOffsets)",
     functions=_functions,
 )
