@@ -1,4 +1,4 @@
-"""What is traced is the step that trains: the output lives as long as it does there."""
+"""What is traced is the step that trains: the output is let go of before the backward pass, as it is there."""
 
 from __future__ import annotations
 
