@@ -26,7 +26,8 @@ import torch
 
 import bigmodel_lab as lab
 from benchmarks.gpu.measuring import CudaCard
-from benchmarks.gpu.odd_cases import PROGRAMS, Program, run, wrapped
+from benchmarks.gpu.odd_cases import PROGRAMS
+from benchmarks.gpu.odd_run import Program, run, wrapped
 from benchmarks.measuring.machine import RECORDS, record
 from bigmodel_lab.errors import BigModelLabError
 
