@@ -18,7 +18,7 @@ from bigmodel_lab.trace._dispatch_key import add_to_key
 from bigmodel_lab.trace._in_place import is_in_place
 from bigmodel_lab.trace._modules import ModulePath
 from bigmodel_lab.trace._recorder import Recorder
-from bigmodel_lab.trace._sparse import SPARSE, is_sparse, run_sparse
+from bigmodel_lab.trace._sparse import MADE_OF_DENSE, SPARSE, is_sparse, run_sparse
 from bigmodel_lab.trace._unknown_shapes import OWN_STAND_INS, UnknownShapes, follows
 from bigmodel_lab.trace.cuda_rules import RULES
 from bigmodel_lab.trace.cuda_rules.base import Call, ExtraMemory, Freed, Outputs, Step, Target
@@ -32,7 +32,6 @@ _SELDOM_TRUE = frozenset({"aten.isnan", "aten.isinf", "aten.eq", "aten.any", "at
 """What programs ask before they give up: not a number, infinite (equal to infinity), and any of several."""
 _TAKEN_APART = frozenset({torch.ops.aten._safe_softmax.default})  # noqa: SLF001
 """Composed of other operations on CUDA, though they have stand-ins of their own."""
-_SPARSE_MADE = torch.ops.aten._sparse_coo_tensor_with_dims_and_tensors.default  # noqa: SLF001
 _COMPARES_ALL = torch.ops.aten.equal.default
 _LOOKS_FOR_OVERFLOW = torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default
 
@@ -118,7 +117,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if any(kind.__name__ == "NestedTensor" for kind in types):  # it comes again, for the values inside
             self._below_autograd = True
             return NotImplemented
-        if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func is _SPARSE_MADE:
+        if (func in SPARSE and any(is_sparse(t) for t in _tensors(args))) or func in MADE_OF_DENSE:
             return self._sparse(func, types, args, kwargs)
         is_view = func in _WITHOUT_MEMORY
         if is_view and type(args[0]) is not FakeTensor:
@@ -183,6 +182,14 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         """What is new in the parts of a sparse tensor is born."""
         with self:
             made = run_sparse(func, args, lambda: self.dispatch(func, types, args, kwargs))
+        if func in MADE_OF_DENSE and _current_node() is not None:
+            self._recorder.note(
+                text(
+                    "trace.sparse_gradient",
+                    "A sparse gradient is followed until the backward pass has ended; what an optimizer needs to sort it (SparseAdam: up to "
+                    "twice its places and values) is not counted.",
+                )
+            )
         if self._path is not None:
             with torch._C.DisableTorchFunction():  # noqa: SLF001
                 self._record(func, args, kwargs, made, _current_node())

@@ -72,11 +72,15 @@ def _part(number: int) -> Callable[[Any, Any], Any]:
     return run
 
 
-def _made_of(args: Any, dispatch: Callable[[], Any]) -> Any:
-    """(dimensions, dense dimensions, size, places, values)."""
-    made = dispatch()
-    made._coalesced_(False)
-    return _with(made, args[3], args[4])
+def _made_of(first: int) -> Callable[[Any, Any], Any]:
+    """Of places and values, which stand from this argument on."""
+
+    def run(args: Any, dispatch: Callable[[], Any]) -> Any:
+        made = dispatch()
+        made._coalesced_(False)  # without values torch takes it for sorted
+        return _with(made, args[first], args[first + 1])
+
+    return run
 
 
 def _same(args: Any, dispatch: Callable[[], Any]) -> Any:
@@ -102,7 +106,8 @@ def _masked(args: Any, dispatch: Callable[[], Any]) -> Any:
 SPARSE: dict[Any, Callable[[Any, Any], Any]] = {
     _aten._indices.default: _part(0),  # noqa: SLF001
     _aten._values.default: _part(1),  # noqa: SLF001
-    _aten._sparse_coo_tensor_with_dims_and_tensors.default: _made_of,  # noqa: SLF001
+    _aten._sparse_coo_tensor_with_dims_and_tensors.default: _made_of(3),  # noqa: SLF001
+    _aten._sparse_coo_tensor_unsafe.default: _made_of(0),  # noqa: SLF001
     _aten._coalesce.default: _coalesced,  # noqa: SLF001
     _aten.sparse_mask.default: _masked,
     _aten.detach.default: _same,
@@ -110,3 +115,5 @@ SPARSE: dict[Any, Callable[[Any, Any], Any]] = {
     _aten._coalesced_.default: _same,
 }
 """Operations that make a sparse tensor, or take one apart."""
+MADE_OF_DENSE = {_aten._sparse_coo_tensor_with_dims_and_tensors.default, _aten._sparse_coo_tensor_unsafe.default}  # noqa: SLF001
+"""Those of them that take dense tensors alone."""
