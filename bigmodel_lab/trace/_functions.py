@@ -34,9 +34,12 @@ class CudaFunctions(TorchFunctionMode):
             return self._run(func, args, kwargs)
         args, kwargs = self._outside.replaced(func, args, kwargs)
         result = self._run(func, args, kwargs)
-        for value in result if type(result) is tuple else (result,):
-            if type(value) is Tensor:
-                self._outside.came_out(value, args)
+        if type(result) is Tensor:
+            self._outside.came_out(result, args)
+        elif type(result) is tuple:
+            for value in result:
+                if type(value) is Tensor:
+                    self._outside.came_out(value, args)
         return result
 
     def _run(self, func: Any, args: Any, kwargs: Any) -> Any:

@@ -138,14 +138,13 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
 
     def _on_the_host(self, func: Any, args: Any) -> bool:
         """All tensors are real ones; a scalar that the program just made of a Python number is, too."""
-        found, is_host = False, True
+        found = False
         for tensor in _tensors(args):
             if isinstance(tensor, FakeTensor):
-                is_host = False
-            else:
-                self.guard(tensor)
+                return False
+            self.guard(tensor)
             found = True
-        return found and is_host and (func is not _NEW_HOST_TENSOR or args[0].dim() == 0)
+        return found and (func is not _NEW_HOST_TENSOR or args[0].dim() == 0)
 
     def _on_the_card(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         node = _current_node()
