@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -105,11 +106,11 @@ def compare(recording: Recording) -> Comparison:
     done, events = allocator.entries, recording.events
     driver.done = done
     allocator.restore(recording.beginning)
-    fractions = sorted(recording.fractions, key=lambda fraction: -fraction[0])
+    fractions = deque(sorted(recording.fractions, key=lambda fraction: fraction[0]))
     while len(done) < len(events):
         begin = len(done)
-        while fractions and fractions[-1][0] <= begin:
-            allocator.set_memory_fraction(fractions.pop()[1])
+        while fractions and fractions[0][0] <= begin:
+            allocator.set_memory_fraction(fractions.popleft()[1])
         _do_next(allocator, events, begin)
         for place in range(begin, max(len(done), begin + 1)):
             recorded = events[place] if place < len(events) else None

@@ -269,5 +269,6 @@ def test_a_fraction_is_set_at_its_place():
     made = Recording(tuple(card.entries), conf, total_bytes=1000 << 20, fractions=((at, 0.9),))
 
     assert compare(made).is_exact
+    assert compare(replace(made, fractions=((at, 0.1), (at, 0.9)))).is_exact  # the later one counts
     assert not compare(replace(made, fractions=())).is_exact
     assert not compare(replace(made, fractions=((0, 0.9),))).is_exact

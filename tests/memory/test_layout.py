@@ -66,7 +66,8 @@ def used(segments: tuple[Segment, ...]) -> list[tuple[int, int, str]]:
     return [(block.address, block.requested_bytes, block.state) for block in blocks]
 
 
-@pytest.mark.parametrize("conf", CONFS)
+# not under max_split_size_mb: calls of empty_cache cannot always be told there (see compare)
+@pytest.mark.parametrize("conf", [conf for conf in CONFS if "max_split" not in conf])
 @given(data=st.data())
 @quick
 def test_a_recording_from_the_middle_is_reproduced(conf: str, data: st.DataObject) -> None:
