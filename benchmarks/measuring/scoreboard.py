@@ -109,6 +109,8 @@ class Line:
     """Programs that it lets run on a card of each size of :data:`TOO_SMALL`."""
     refused: int
     """Programs that it refuses on a card that ran them."""
+    ours: float | None
+    """Mean absolute error of ours over the same programs; None where ours answered none of them."""
 
 
 def line_of(tool: str, answers: Iterable[Answer], peaks: dict[str, Peak]) -> Line:
@@ -119,10 +121,13 @@ def line_of(tool: str, answers: Iterable[Answer], peaks: dict[str, Peak]) -> Lin
         answers: Of any tools.
         peaks: The programs that count.
     """
-    own = [answer for answer in answers if answer.tool == tool and answer.program in peaks]
+    counted = [answer for answer in answers if answer.program in peaks]
+    own = [answer for answer in counted if answer.tool == tool]
     pairs = [(answer, peaks[answer.program]) for answer in own if answer.given]
     errors = [answer.error(peak) for answer, peak in pairs]
     absolute = [abs(error) for error in errors]
+    same = {answer.program for answer, _ in pairs}
+    ours = [a for a in counted if a.tool == OURS and a.given and a.program in same]
     return Line(
         tool,
         len(own),
@@ -133,6 +138,7 @@ def line_of(tool: str, answers: Iterable[Answer], peaks: dict[str, Peak]) -> Lin
         sum(error > MISS for error in absolute),
         tuple(sum(answer.largest <= share * peak.allocated_bytes for answer, peak in pairs) for share in TOO_SMALL),
         sum(answer.smallest > LARGE_ENOUGH * peak.reserved_bytes for answer, peak in pairs),
+        fmean(abs(answer.error(peaks[answer.program])) for answer in ours) if ours else None,
     )
 
 
@@ -167,7 +173,7 @@ def report_of(tools: Sequence[str], answers: Sequence[Answer], peaks: Sequence[P
 
 _HEAD = (
     f"{'tool':<17}{'answered':>10}{'mean error':>12}{'median':>9}{'largest':>10}{'> 5 %':>7}"
-    f"{'false fits 99 %':>17}{'90 %':>6}{'refused':>9}"
+    f"{'false fits 99 %':>17}{'90 %':>6}{'refused':>9}{'ours there':>12}"
 )
 
 
@@ -178,7 +184,7 @@ def _text(line: Line) -> str:
     near, far = line.false_fits
     return (
         f"{line.tool:<17}{f'{line.answered} / {line.asked}':>10}{share(line.mean):>12}{share(line.middle):>9}"
-        f"{share(line.most, '+'):>10}{line.misses:>7}{near:>17}{far:>6}{line.refused:>9}"
+        f"{share(line.most, '+'):>10}{line.misses:>7}{near:>17}{far:>6}{line.refused:>9}{share(line.ours):>12}"
     )
 
 

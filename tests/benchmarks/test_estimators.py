@@ -68,6 +68,14 @@ def test_a_tool_without_answers_has_no_mean():
     assert (line.answered, line.mean, line.middle, line.most) == (0, None, None, None)
 
 
+def test_ours_is_shown_over_the_programs_of_each_tool():
+    """A tool that answers easy programs only is compared on those."""
+    peaks = {**PEAKS, "second": Peak("second", "T4", 1000, 1200, "made up")}
+    answers = [said(900), said(980, tool=OURS), Answer(OURS, "second", 500), Answer("other", "second", reason="cannot")]
+
+    assert line_of("other", answers, peaks).ours == pytest.approx(0.02)
+
+
 # ---------------------------------------------------------------- fitting
 
 
