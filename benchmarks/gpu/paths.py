@@ -31,7 +31,7 @@ import torch
 
 from benchmarks.gpu.path_kinds import fitting, full, loops, machines, tips
 from benchmarks.gpu.path_kinds.base import EMULATED, Path, emulated
-from benchmarks.measuring.machine import record
+from benchmarks.measuring.machine import record, recorded
 
 PATHS: tuple[Path, ...] = (*fitting.PATHS, *loops.PATHS, *tips.PATHS, *full.PATHS, *machines.PATHS)
 """All, in this order."""
@@ -74,7 +74,9 @@ def main(words: Sequence[str] | None = None, paths: Sequence[Path] = PATHS) -> i
     parser.add_argument("--list", action="store_true", help="name the paths and run none")
     parser.add_argument("--only", default="", help="paths whose names contain one of these words, commas between them")
     parser.add_argument("--path", help="run this one in this process")
-    parser.add_argument("--record", action="store_true", help="keep the outcomes in benchmarks/records")
+    parser.add_argument(
+        "--record", action="store_true", help="keep the outcomes in benchmarks/records, beside those of today"
+    )
     chosen = parser.parse_args(words)
     if chosen.list:
         print("\n".join(path.name for path in paths))
@@ -91,7 +93,7 @@ def main(words: Sequence[str] | None = None, paths: Sequence[Path] = PATHS) -> i
         outcomes.append(outcome)
     print(summary(outcomes))
     if chosen.record:
-        _keep(outcomes)
+        _keep(outcomes, paths)
     return 0 if passed(outcomes) else 1
 
 
@@ -227,12 +229,17 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _keep(outcomes: Sequence[Outcome]) -> None:
+def _keep(outcomes: Sequence[Outcome], paths: Sequence[Path]) -> None:
+    """One record a card and day; paths that were not run this time stay in it as they were."""
     is_emulated, card = _ask(emulated), _ask(torch.cuda.get_device_name)
     facts = {"card": card, "emulated": is_emulated, "torch": torch.__version__, "cuda": torch.version.cuda}
+    name = f"gpu_paths_{'emulated_' if is_emulated else ''}{card.split()[-1].lower()}"
+    known = {one["name"]: Outcome(**one) for one in recorded(name).get("paths", ())}
+    known |= {one.name: one for one in outcomes}
+    kept = [known[path.name] for path in paths if path.name in known]
     where = f"{card}, {'EMULATED: kernels compute nothing' if is_emulated else 'measured'}, torch {torch.__version__}"
-    text = "\n".join([where, "", *map(str, outcomes), "", summary(outcomes)])
-    record("gpu_paths_emulated" if is_emulated else "gpu_paths", {**facts, "paths": list(map(asdict, outcomes))}, text)
+    text = "\n".join([where, "", *map(str, kept), "", summary(kept)])
+    record(name, {**facts, "paths": list(map(asdict, kept))}, text)
 
 
 if __name__ == "__main__":

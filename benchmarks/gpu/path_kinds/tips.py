@@ -66,7 +66,7 @@ def applied(name: str) -> str:
     def job(trainer: Any) -> str:
         with torch.no_grad():
             trainer.optimizer.zero_grad(set_to_none=True)
-        before, process = state_of(trainer.model, trainer.optimizer), _process()
+        before, process = state_of(trainer.model, trainer.optimizer), settings_of_process()
         config = trainer.config
         desk = run._tips
         desk._board.show((Proposal(name, "memory", f"{name}, tried", "To see it.", change=CHANGES[name]),))
@@ -78,6 +78,7 @@ def applied(name: str) -> str:
         if trainer.config != config:
             desk.undo(number)
         _as_before(trainer, config, before, process, "rehearsed")
+        del process["random"]  # the steps that are made now draw from them
         trainer.change(changed(config, CHANGES[name]))
         for indices in trainer.upcoming(2):
             trainer.make_step(indices)
@@ -93,11 +94,7 @@ def applied(name: str) -> str:
     run = prepare(Images(), pictures(), settings, observers=(between,))
     run.start()
     same("status", run.status, Status.FINISHED)
-    return f"{between.said} when measured; states, settings, allocator and random numbers as before"
-
-
-def _process() -> dict[str, Any]:
-    return {name: value for name, value in settings_of_process().items() if name != "random"}
+    return f"{between.said} when measured; devices and formats of all states, settings and allocator as before, random numbers as well behind the rehearsal"
 
 
 def _as_before(trainer: Any, config: Any, before: dict[str, Any], process: dict[str, Any], when: str) -> None:
@@ -105,10 +102,9 @@ def _as_before(trainer: Any, config: Any, before: dict[str, Any], process: dict[
     after = state_of(trainer.model, trainer.optimizer)
     for part, value in before.items():
         same(f"{when}: {part}", after[part], value)
-    now = _process()
+    now = settings_of_process()
     for part, value in process.items():
-        if part != "allocator" or "expandable" in str(now[part]) or "expandable" in str(value):
-            same(f"{when}: {part} of the process", _switched_off(now[part]), _switched_off(value))
+        same(f"{when}: {part} of the process", _switched_off(now[part]), _switched_off(value))
 
 
 def _switched_off(value: Any) -> Any:
