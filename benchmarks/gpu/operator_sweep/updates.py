@@ -96,6 +96,6 @@ def _clipped(clip: Callable[[Any], Any], model: nn.Module) -> Any:
 
 def _scaled(model: nn.Module) -> None:
     optimizer = torch.optim.SGD(_gradients(model), lr=0.1, foreach=True)
-    scaler = torch.amp.GradScaler("cuda")
+    scaler = torch.amp.GradScaler(next(model.parameters()).device.type)
     scaler.scale(torch.ones((), device=next(model.parameters()).device))
     scaler.unscale_(optimizer)

@@ -21,6 +21,7 @@ def record(card: str) -> sweep.Record:
     return sweep.read(RECORDS / f"operators_{card}.json")
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("card", CARDS)
 def test_whatever_differs_has_a_name(card: str) -> None:
     """Every third operator; which, differs from card to card, so that each is compared once."""
