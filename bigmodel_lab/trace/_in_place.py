@@ -56,7 +56,7 @@ def _asked_by_engine() -> bool:
 
 def moment() -> tuple[int, int]:
     """The backward pass and the node of it that runs now: what dies in another moment was needed until then."""
-    node = _current_node()  # type: ignore[no-untyped-call]
+    node = _current_node()
     return _graph_task(), 0 if node is None else id(node)
 
 

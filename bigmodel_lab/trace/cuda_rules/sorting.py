@@ -89,7 +89,7 @@ def _adding(call: Call, target: Target) -> Iterable[Extra]:
     given = [index for index in indices if isinstance(index, Tensor)]
     if not accumulates or not given or any(index.dtype in {torch.bool, torch.uint8} for index in given):
         return
-    count = prod(torch.broadcast_shapes(*(index.shape for index in given)))
+    count = prod(torch.broadcast_shapes(*(index.shape for index in given)))  # type: ignore[no-untyped-call]
     behind = prod(x.shape[len(_without_end(indices)) :])
     yield Extra(4 * count * _PLACE, _LABEL)
     yield Extra(radix_bytes(count, 8, (x.numel() // max(1, behind)).bit_length(), target), _LABEL)
