@@ -41,6 +41,7 @@ def estimate_run(trainer: Stepper, card: Card) -> MemoryEstimate:
         trainer.objective,
         _batch(trainer.data),
         target=target,
+        replaces_formats=True,
         **plan_settings(trainer.config),
     )
     settings = AllocatorSettings.parse("expandable_segments:True" if trainer.config.expandable_segments else "")

@@ -31,6 +31,7 @@ from bigmodel_lab.training.step import Task, training_step
 Step: TypeAlias = Callable[[nn.Module, Any], Tensor]
 """Maps (model, batch) to the scalar that backward starts from."""
 MakeOptimizer: TypeAlias = Callable[[nn.Module], torch.optim.Optimizer]
+_WITHOUT_GRADIENTS = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}
 _RATE = 1e-3
 """Any learning rate takes the same memory."""
 
@@ -55,6 +56,8 @@ class Plan:
     """Keywords of the named optimizer."""
     precision: str = "fp32"
     """``"fp32"``, ``"tf32"``, ``"bf16"`` or ``"fp16"``."""
+    replaces_formats: bool = False
+    """A number format that the card lacks is replaced as ``lab.fit`` replaces it; False: bf16 is emulated, as PyTorch does."""
     checkpointing: bool | tuple[str, ...] = False
     """Activations of repeated blocks, or of the modules of these names, are recomputed in the backward pass."""
     offload: bool = False
@@ -63,6 +66,8 @@ class Plan:
     """Micro-batches of one optimizer step."""
     is_training: bool = True
     """False: the step alone, without gradients."""
+    grad: str = "no_grad"
+    """What surrounds a step without training, ``"no_grad"`` or ``"inference_mode"``; the step may go further by itself."""
     prepare: Callable[[nn.Module], nn.Module] | None = None
     """Changes the model before it is traced: frozen weights, adapters, quantized layers; None changes nothing."""
     target: Target = field(default_factory=Target)
@@ -148,7 +153,7 @@ class Plan:
         assert not isinstance(run, Objective)
 
         def step(batch: Any) -> None:
-            with torch.inference_mode(), arithmetic.forward():
+            with _WITHOUT_GRADIENTS[self.grad](), arithmetic.forward():
                 run(model, batch)
 
         return Prepared(step)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.estimate._batch import samples_in, samples_of, shapes_of
-from bigmodel_lab.estimate._estimate import MemoryEstimate, estimate_of
+from bigmodel_lab.estimate._estimate import MemoryEstimate, estimate_of, with_what_inference_mode_saves
 from bigmodel_lab.estimate._generate import generate_step
 from bigmodel_lab.estimate._losses import forward_only, step_of
 from bigmodel_lab.estimate._models import resolve_model
@@ -31,6 +31,8 @@ Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 _PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 Mode = Literal["train", "inference", "generate"]
 _MODES = ("train", "inference", "generate")
+Grad = Literal["no_grad", "inference_mode"]
+_GRADS = ("no_grad", "inference_mode")
 _NEW_TOKENS = 128
 
 
@@ -51,6 +53,7 @@ def estimate_memory(
     adapters: Any = None,
     training_arguments: Any = None,
     mode: Mode = "train",
+    grad: Grad | None = None,
     new_tokens: int = _NEW_TOKENS,
     alloc_conf: str = "",
 ) -> MemoryEstimate:
@@ -74,7 +77,7 @@ def estimate_memory(
             that makes one; None is the documented one, else AdamW.
         optimizer_options: Keywords of the named optimizer, e.g. ``{"fused": True}``.
         precision: Number format of the forward pass: ``"fp32"``, ``"tf32"``, ``"bf16"``, ``"fp16"``; None is the documented
-            one, else fp32. A card without the format computes as it does in training, and a note says so.
+            one, else fp32. bf16 on a card without it is emulated by PyTorch, which takes more memory than fp16; a note says so.
         gpu: A card's name, e.g. ``"T4"``, or a size such as ``"24GiB"``; None takes an Ampere card without end.
         micro_batch_size: Samples of one forward pass, from 1; None is that of the batch.
         gradient_accumulation_steps: Micro-batches of one optimizer step, from 1; None is 1.
@@ -85,6 +88,9 @@ def estimate_memory(
         training_arguments: A Transformers or TRL ``TrainingArguments``; what is given here besides comes first.
         mode: ``"train"``; ``"inference"``: the forward pass alone; ``"generate"``: prompt and decoding with the cache of keys
             and values, for causal models of the Transformers library.
+        grad: How the user turns gradients off outside training: ``"no_grad"``, under which autocast keeps a 16-bit copy of every
+            weight until it ends, or ``"inference_mode"``, which keeps none. None is ``"no_grad"``, and a note says what
+            inference mode saves. What ``step`` itself turns off counts in both cases.
         new_tokens: Tokens to generate for each sample, from 1.
         alloc_conf: Settings of the allocator as in PYTORCH_ALLOC_CONF.
 
@@ -127,12 +133,15 @@ def estimate_memory(
         precision=_one_of("precision", settings["precision"], _PRECISIONS),
         checkpointing=settings["checkpointing"],
         gradient_accumulation_steps=_at_least_1("gradient_accumulation_steps", settings["gradient_accumulation_steps"]),
+        replaces_formats=precision is None and training_arguments is None,
         is_training=mode == "train",
+        grad=_one_of("grad", grad or "no_grad", _GRADS),
         prepare=preparation(weights, adapters),
         target=target,
         notes=(*missed, *unread, *counted),
     )
-    return estimate_of(plan, chosen, AllocatorSettings.parse(alloc_conf))
+    found = estimate_of(plan, chosen, AllocatorSettings.parse(alloc_conf))
+    return with_what_inference_mode_saves(found) if mode == "inference" and grad is None else found
 
 
 _USUAL: dict[str, Any] = {
