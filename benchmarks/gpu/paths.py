@@ -39,6 +39,8 @@ NO_CARD = (
     "gpu/paths.py runs the library's CUDA code, and PyTorch finds no CUDA device here. Run it on a machine with a GPU, or "
     "over an emulated card."
 )
+CONTEXT_MIB = "380"
+"""What a small emulated card loses to its context, whatever its name."""
 _SAID = "checked: "
 
 
@@ -191,10 +193,10 @@ def environment(path: Path, around: Mapping[str, str]) -> dict[str, str]:
         around: That of this process.
 
     >>> environment(Path("x", str, cards=4, total_mib=600), {"EMU_CARD": "T4"})
-    {'EMU_CARD': 'T4', 'EMU_DEVICES': '4', 'EMU_TOTAL_MIB': '600'}
+    {'EMU_CARD': 'T4', 'EMU_DEVICES': '4', 'EMU_TOTAL_MIB': '600', 'EMU_CONTEXT_MIB': '380'}
     """
     size = {"EMU_DEVICES": str(path.cards)} if path.cards > 1 else {}
-    size |= {} if path.total_mib is None else {"EMU_TOTAL_MIB": str(path.total_mib)}
+    size |= {} if path.total_mib is None else {"EMU_TOTAL_MIB": str(path.total_mib), "EMU_CONTEXT_MIB": CONTEXT_MIB}
     return {**around, **(size if EMULATED in around else {})}
 
 

@@ -96,7 +96,7 @@ def commanded() -> str:
         with contextlib.redirect_stdout(out):
             status = command(line)
         holds(f"{line} ends with {status}", status == 0 or line[0] == "doctor")
-        said[" ".join(line)] = out.getvalue()
+        said[" ".join(line[:2]) if line[-1] == "--json" else line[0]] = out.getvalue()
     cards = json.loads(said["gpus --json"])["cards"]
     same("cards", len(cards), len(read_cards().cards))
     os.environ["BIGMODEL_LAB_RUNS"] = folder()
