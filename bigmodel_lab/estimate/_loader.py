@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.memory.requests import Doubt
 from bigmodel_lab.trace import untouched
 from bigmodel_lab.trace._trees import tensors_of
 
@@ -78,20 +79,19 @@ def largest_of(loader: Iterable[Any], bytes_of: Bytes, note: Callable[[str], obj
     if not sizes:
         raise _empty(loader)
     if not ended:
-        note(_unread(len(sizes), min(sizes), most))
+        note(Doubt(_unread(len(sizes), min(sizes), most)))
     return found
 
 
 def _first_of(batches: Iterator[Any], note: Callable[[str], object]) -> Any:
     for batch in batches:
-        note(
-            text(
-                "estimate.one_shot_loader",
-                "{kind} gives its batches only once: the first was taken from it and counts, your loop will not see it again, and "
-                "the others may be larger. Give the DataLoader, a list of batches, or the largest batch.",
-                kind=type(batches).__name__,
-            )
+        once = text(
+            "estimate.one_shot_loader",
+            "{kind} gives its batches only once: the first was taken from it and counts, your loop will not see it again, and "
+            "the others may be larger. Give the DataLoader, a list of batches, or the largest batch.",
+            kind=type(batches).__name__,
         )
+        note(Doubt(once))
         return batch
     raise _empty(batches)
 
