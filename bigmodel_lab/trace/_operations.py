@@ -251,7 +251,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if not any(isinstance(step, Outputs) for step in steps):
             steps.insert(0, Outputs())
         self._follow(steps, call, module, sizes)
-        if args and isinstance(outputs, Tensor) and is_in_place(name, node, inside=self._path.is_inside):
+        if args and isinstance(outputs, Tensor) and is_in_place(name, args[0], node, inside=self._path.is_inside):
             self._recorder.may_continue(outputs, args[0])
 
     def _follow(self, steps: Iterable[Step], call: Call, module: str, sizes: Mapping[int, int]) -> None:
