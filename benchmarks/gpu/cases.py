@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
+import torch
+from torch import nn
+from torch.nn.modules.conv import _ConvNd
+
 from benchmarks.gpu.shapes import BERT, GPT, LSTM, MLP, ResNet, UNet, ViT
 from benchmarks.gpu.subjects import Documented, Subject
 
@@ -65,10 +69,23 @@ class Case:
         return self.samples // self.micro_batches
 
     @property
+    def takes_cudnn(self) -> bool:
+        """CuDNN chooses workspaces in it that nobody publishes: recurrent layers, and convolutions in full precision."""
+        layers = list(_on_meta(self.subject).modules())
+        full = self.precision in {"fp32", "tf32"}
+        return any(isinstance(layer, nn.RNNBase) or (full and isinstance(layer, _ConvNd)) for layer in layers)
+
+    @property
     def name(self) -> str:
         """Unique in the grid; what ``--case`` takes."""
         parts = [self.subject.name, f"b{self.samples}", self.precision, self.rule.name]
         return "_".join([*parts, *([f"in{self.micro_batches}"] if self.micro_batches > 1 else [])])
+
+
+@cache
+def _on_meta(subject: Subject) -> nn.Module:
+    with torch.device("meta"):
+        return subject.build()
 
 
 @cache

@@ -10,7 +10,8 @@ import bigmodel_lab as lab
 from benchmarks.gpu.cases import Case
 from benchmarks.gpu.measuring import Truth
 from bigmodel_lab.errors import BigModelLabError
-from bigmodel_lab.memory.cards import Card
+from bigmodel_lab.memory.cards import Card, card
+from bigmodel_lab.training.precision import resolve_precision
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ def ask(case: Case, gpu: str | Card) -> Any:
     Raises:
         BigModelLabError: The library cannot say.
     """
+    computed = resolve_precision(case.precision, "cuda", card(gpu).capability)  # as the measured training does
     return lab.estimate_memory(
         case.subject.build,
         case.subject.batch(case.micro_batch_size, "meta"),
         loss=case.subject.objective.loss,
         optimizer=case.rule.optimizer,
         optimizer_options=dict(case.rule.options),
-        precision=case.precision,
+        precision=computed.name,
         gpu=gpu,
         gradient_accumulation_steps=case.micro_batches,
     )

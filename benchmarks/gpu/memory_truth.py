@@ -5,6 +5,8 @@
     python benchmarks/gpu/memory_truth.py --list              the cases
     python benchmarks/gpu/memory_truth.py --estimate-only     the predictions alone; needs no GPU
     python benchmarks/gpu/memory_truth.py --against RECORD    predicts the cases of a record again; needs no GPU
+    python benchmarks/gpu/memory_truth.py --emulated          PyTorch's CUDA build over an emulated card: measures alone the
+                                                              cases without workspaces of cuDNN, which are 0 there
 
 Each case loads a model and makes two optimizer steps by the very function that trains, from an empty allocator without
 cuBLAS workspaces. Kept in ``benchmarks/records``: peak allocated, reserved, active and requested, what the card holds
@@ -16,9 +18,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +35,7 @@ from benchmarks.gpu.cases import Case, find, grid
 from benchmarks.gpu.estimates import estimate
 from benchmarks.gpu.limits import Limit
 from benchmarks.gpu.measuring import CudaCard
-from benchmarks.gpu.report import report, summary, table
+from benchmarks.gpu.report import EMULATED, REAL, Goals, report, summary, table
 from benchmarks.gpu.rows import Row, from_json, rows_of
 from benchmarks.gpu.running import OUT_OF_TIME, Deadline, run_all, run_case, run_here
 from benchmarks.measuring.machine import RECORDS, ROOT, record
@@ -64,7 +67,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if wanted.case:
         print(json.dumps(run_here(find(wanted.case), CudaCard(), Path(wanted.recordings)).to_json()))
         return 0
-    return _measure(cases, wanted)
+    return _measure_emulated(cases, wanted) if wanted.emulated else _measure(cases, wanted)
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -76,6 +79,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--estimate-only", action="store_true", help="predict and do not measure")
     parser.add_argument("--gpu", default="H200", help="card that --estimate-only predicts for")
     parser.add_argument("--against", default="", help="a record: predict its cases again and rewrite it")
+    parser.add_argument("--emulated", action="store_true", help="the card is emulated, and the record says so")
     parser.add_argument("--case", default="", help="run this one case and print its row as JSON")
     parser.add_argument("--out", default=str(RECORDS), help="folder of the record")
     parser.add_argument("--recordings", default=str(ROOT / "tests" / "recordings"), help="folder of allocator events")
@@ -116,6 +120,13 @@ class Found:
     """In the order of the grid."""
     limits: list[Limit]
     """Largest micro-batches."""
+    is_emulated: bool = False
+    """PyTorch's own code ran, over a card that is not there."""
+
+    @property
+    def goals(self) -> Goals:
+        """What is promised."""
+        return EMULATED if self.is_emulated else REAL
 
     def predicted(self, deadline: Deadline) -> Found:
         """The same with predictions, as far as the time suffices.
@@ -124,13 +135,15 @@ class Found:
             deadline: When to stop beginning.
         """
         card = self.facts.card
-        return Found(self.facts, predicted(self.rows, card, deadline), limits.predicted(self.limits, card, deadline))
+        found = limits.predicted(self.limits, card, deadline)
+        return replace(self, rows=predicted(self.rows, card, deadline), limits=found)
 
     def figures(self) -> dict[str, Any]:
         """As values of JSON."""
         whole = summary(self.rows)
         return {
             "card": asdict(self.facts),
+            "is_emulated": self.is_emulated,
             "summary": whole and asdict(whole),
             "limits": [limits.to_json(limit) for limit in self.limits],
             "rows": [row.to_json() for row in self.rows],
@@ -138,13 +151,14 @@ class Found:
 
     def text(self) -> str:
         """The report."""
-        return report(self.rows, str(self.facts), list(map(str, self.limits)))
+        card = f"{self.facts} (emulated)" if self.is_emulated else str(self.facts)
+        return report(self.rows, card, list(map(str, self.limits)), self.goals)
 
     @property
     def status(self) -> int:
         """1 where something promised does not hold, else 0."""
         whole = summary(self.rows)
-        verdicts = [passed for passed, _ in whole.verdicts()] if whole else []
+        verdicts = [passed for passed, _ in whole.verdicts(self.goals)] if whole else []
         return int(False in [*verdicts, *(limit.holds for limit in self.limits)])
 
 
@@ -155,8 +169,10 @@ def from_record(values: dict[str, Any]) -> Found:
         values: As :meth:`Found.figures` gave them.
     """
     facts = CardFacts(**{**values["card"], "capability": tuple(values["card"]["capability"])})
-    rows = rows_of(grid(), [from_json(row) for row in values["rows"]])
-    return Found(facts, rows, [limits.from_json(limit) for limit in values.get("limits", [])])
+    is_emulated = values.get("is_emulated", False)
+    known = [from_json(row) for row in values["rows"]]
+    rows = known if is_emulated else rows_of(grid(), known)
+    return Found(facts, rows, [limits.from_json(limit) for limit in values.get("limits", [])], is_emulated)
 
 
 def _measure(cases: tuple[Case, ...], wanted: argparse.Namespace) -> int:
@@ -174,6 +190,18 @@ def _measure(cases: tuple[Case, ...], wanted: argparse.Namespace) -> int:
     print(found.text())
     print("Kept:", *record("memory_truth", found.figures(), found.text(), out))
     return found.status
+
+
+def _measure_emulated(cases: tuple[Case, ...], wanted: argparse.Namespace) -> int:
+    """What PyTorch's own code asks for; predicted afterwards by ``--against``, as by people without a card."""
+    deadline, card = Deadline.after(wanted.minutes), CudaCard()
+    facts = card_facts(card)
+    known = [replace(case, traced=False) for case in cases if not case.takes_cudnn]
+    rows = list(run_all(tuple(known), lambda case: run_case(case, card, Path(wanted.recordings)), deadline))
+    found = Found(facts, rows, [], is_emulated=True)
+    name = re.sub(r"[^a-z0-9]+", "_", facts.name.lower().removeprefix("nvidia ").removeprefix("tesla "))
+    print("Kept:", *record(f"memory_truth_emulated_{name}", found.figures(), found.text(), Path(wanted.out)))
+    return 0
 
 
 def _print_estimates(cases: tuple[Case, ...], gpu: str) -> int:

@@ -12,10 +12,29 @@ from benchmarks.gpu.measuring import Truth
 from benchmarks.gpu.rows import Row
 from bigmodel_lab.units import format_bytes
 
-MEDIAN, HIGH, MOST = 0.01, 0.03, 0.05
-"""Largest median, 95th percentile and maximum of the relative error of peak allocated."""
-INSIDE, HALF_WIDTH = 0.95, 0.07
-"""Smallest share of ranges that hold the peak reserved, and the largest median of their half widths."""
+
+@dataclass(frozen=True)
+class Goals:
+    """What is promised of the predictions."""
+
+    median: float
+    """Largest median of the relative error of peak allocated."""
+    high: float
+    """Its largest 95th percentile."""
+    most: float
+    """Its largest maximum."""
+    inside: float = 0.95
+    """Smallest share of ranges that hold the peak reserved."""
+    half_width: float = 0.07
+    """Largest median of their half widths."""
+    above: int | None = None
+    """Most peaks that lie above their range, each a "fits" that may run out; None asks for nothing."""
+
+
+REAL = Goals(0.01, 0.03, 0.05)
+"""Of a real card, with workspaces that nobody publishes."""
+EMULATED = Goals(0.0005, 0.005, 0.01, above=0)
+"""Of PyTorch's own code over an emulated card, where every size is written in its source."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +53,29 @@ class Summary:
     """Share of the ranges that hold the peak reserved."""
     half_width: float
     """Median half width of the ranges, relative to their middles."""
+    above: int = 0
+    """Peaks reserved that lie above their range."""
 
-    def verdicts(self) -> list[tuple[bool, str]]:
-        """What is promised, each with whether it holds."""
+    def verdicts(self, goals: Goals = REAL) -> list[tuple[bool, str]]:
+        """What is promised, each with whether it holds.
+
+        Args:
+            goals: What is promised.
+        """
         return [
-            (self.error_median <= MEDIAN, f"median error {self.error_median:.2%} (at most {MEDIAN:.0%})"),
-            (self.error_95 <= HIGH, f"95th percentile {self.error_95:.2%} (at most {HIGH:.0%})"),
-            (self.error_most <= MOST, f"largest error {self.error_most:.2%} (at most {MOST:.0%})"),
-            (self.inside >= INSIDE, f"reserved inside its range {self.inside:.1%} (at least {INSIDE:.0%})"),
-            (self.half_width <= HALF_WIDTH, f"range ±{self.half_width:.2%} (median, at most ±{HALF_WIDTH:.0%})"),
+            (self.error_median <= goals.median, f"median error {self.error_median:.3%} (at most {goals.median:.2%})"),
+            (self.error_95 <= goals.high, f"95th percentile {self.error_95:.2%} (at most {goals.high:.1%})"),
+            (self.error_most <= goals.most, f"largest error {self.error_most:.2%} (at most {goals.most:.0%})"),
+            (self.inside >= goals.inside, f"reserved inside its range {self.inside:.1%} (at least {goals.inside:.0%})"),
+            (
+                self.half_width <= goals.half_width,
+                f"range ±{self.half_width:.2%} (median, at most ±{goals.half_width:.0%})",
+            ),
+            *(
+                [(self.above <= goals.above, f"{self.above} peaks reserved above the range (at most {goals.above})")]
+                if goals.above is not None
+                else []
+            ),
         ]
 
 
@@ -63,25 +96,27 @@ def summary(rows: Iterable[Row]) -> Summary | None:
         error_most=errors[-1],
         inside=sum(found.covers(truth) for found, truth in pairs) / len(pairs),
         half_width=median(found.half_width for found, _ in pairs),
+        above=sum(truth.peak_reserved_bytes > found.reserved_range[1] for found, truth in pairs),
     )
 
 
-def report(rows: Sequence[Row], card: str, limits: Sequence[str] = ()) -> str:
+def report(rows: Sequence[Row], card: str, limits: Sequence[str] = (), goals: Goals = REAL) -> str:
     """Everything as text.
 
     Args:
         rows: In the order of the grid.
         card: Name of the card and version of torch.
         limits: Largest micro-batches under a cap, a line each.
+        goals: What is promised.
     """
     found = summary(rows)
     if found is None:
         verdicts = ["Nothing to compare: no case has both a measurement and an estimate."]
     else:
         verdicts = [f"{found.compared} cases compared."]
-        verdicts += [f"{'pass' if passed else 'FAIL'}  {text}" for passed, text in found.verdicts()]
+        verdicts += [f"{'pass' if passed else 'FAIL'}  {text}" for passed, text in found.verdicts(goals)]
     capped = ["", "largest micro-batch under a cap of the allocator:", *limits] if limits else []
-    return "\n".join([card, "", *verdicts, *capped, *_misses(rows), *_missing(rows), "", *table(rows)])
+    return "\n".join([card, "", *verdicts, *capped, *_misses(rows, goals), *_missing(rows), "", *table(rows)])
 
 
 def table(rows: Sequence[Row]) -> list[str]:
@@ -94,10 +129,10 @@ def table(rows: Sequence[Row]) -> list[str]:
     return [head, *(f"{row.case:<{width}}  {_figures(row)}" for row in rows)]
 
 
-def is_miss(row: Row) -> bool:
-    """The error is above :data:`MOST`, or the peak reserved lies outside its range."""
+def is_miss(row: Row, goals: Goals = REAL) -> bool:
+    """The error is above what is promised at most, or the peak reserved lies outside its range."""
     pair = row.compared
-    return pair is not None and (abs(pair[0].error(pair[1])) > MOST or not pair[0].covers(pair[1]))
+    return pair is not None and (abs(pair[0].error(pair[1])) > goals.most or not pair[0].covers(pair[1]))
 
 
 def _figures(row: Row) -> str:
@@ -115,9 +150,9 @@ def _figures(row: Row) -> str:
     return f"{allocated:>10}{predicted:>11}{error:>9}  {reserved:>10}{mark} {spread:<23}{outside:>10}{seconds:>9}"
 
 
-def _misses(rows: Sequence[Row]) -> list[str]:
+def _misses(rows: Sequence[Row], goals: Goals) -> list[str]:
     """Each miss with where the peak was expected and where it was."""
-    lines = [_miss(row.case, *pair) for row in rows if is_miss(row) and (pair := row.compared)]
+    lines = [_miss(row.case, *pair) for row in rows if is_miss(row, goals) and (pair := row.compared)]
     return ["", f"{len(lines)} misses:", *lines] if lines else []
 
 

@@ -66,7 +66,7 @@ class MemoryEstimate(estimate.MemoryEstimate):
 
     def fits_here(self) -> tuple[FitHere, ...]:
         """For each card of this machine two answers: if it were empty, and beside those who use it now; empty without a card."""
-        return fits_at_hand(self.reserved_range, gpus())
+        return fits_at_hand(self.reserved_range, gpus(), self.doubts)
 
     def explore(self, *cards: str | Card) -> EstimateView:
         """The report with its pictures, and where widgets work a slider and switches that estimate again.

@@ -18,7 +18,7 @@ from bigmodel_lab.memory.cards import Card, card
 from bigmodel_lab.memory.fits import Fit, fit_on
 from bigmodel_lab.memory.replay import Replay, replay
 from bigmodel_lab.memory.report import moment_in_words
-from bigmodel_lab.memory.requests import Allocation, RequestTrace
+from bigmodel_lab.memory.requests import Allocation, Doubt, RequestTrace
 from bigmodel_lab.memory.settings import AllocatorSettings
 from bigmodel_lab.memory.timeline import by_category_at, by_module_at, largest_at
 from bigmodel_lab.training.precision import resolve_precision
@@ -102,6 +102,11 @@ class MemoryEstimate:
         """What could not be followed, and what stands in for it; empty when everything was followed."""
         return self.trace.notes
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Those of the notes for which :meth:`fits` says "uncertain" in the place of "fits": more may be needed than was counted."""
+        return tuple(note for note in self.trace.notes if isinstance(note, Doubt))
+
     @cached_property
     def by_category(self) -> dict[str, int]:
         """Bytes alive at the peak by what they are for, a category of :mod:`bigmodel_lab.memory.requests`; they add up to the peak."""
@@ -132,7 +137,7 @@ class MemoryEstimate:
         Raises:
             ConfigError: No card is given and none was given before.
         """
-        return fit_on(self.reserved_range, self._card(gpu), others_bytes)
+        return fit_on(self.reserved_range, self._card(gpu), others_bytes, self.doubts)
 
     def max_micro_batch_size(self, gpu: str | Card | None = None, *, others_bytes: int = 0) -> int:
         """The largest micro-batch for which :meth:`fits` says "fits"; 0 where it does not even for one sample.

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.memory.requests import Doubt
 from bigmodel_lab.trace import untouched
 from bigmodel_lab.trace._attempts import Caught, error_line
 from bigmodel_lab.trace._trees import tensors_of
@@ -68,11 +69,11 @@ def largest_of(loader: Iterable[Any], bytes_of: Bytes, note: Callable[[str], obj
             return _first_of(batches, note)
         seen.look(batches, bytes_of, _length(loader))
     if caught.error is not None:
-        note(_broken(loader, caught.error, seen))
+        note(Doubt(_broken(loader, caught.error, seen)))
     elif not seen.sizes:
         raise _empty(loader)
     elif not seen.ended:
-        note(_unread(len(seen.sizes), min(seen.sizes), max(seen.sizes)))
+        note(Doubt(_unread(len(seen.sizes), min(seen.sizes), max(seen.sizes))))
     return seen.largest
 
 
@@ -100,14 +101,13 @@ class _Seen:
 
 def _first_of(batches: Iterator[Any], note: Callable[[str], object]) -> Any:
     for batch in batches:
-        note(
-            text(
-                "estimate.one_shot_loader",
-                "{kind} gives its batches only once: the first was taken from it and counts, your loop will not see it again, and "
-                "the others may be larger. Give the DataLoader, a list of batches, or the largest batch.",
-                kind=type(batches).__name__,
-            )
+        once = text(
+            "estimate.one_shot_loader",
+            "{kind} gives its batches only once: the first was taken from it and counts, your loop will not see it again, and "
+            "the others may be larger. Give the DataLoader, a list of batches, or the largest batch.",
+            kind=type(batches).__name__,
         )
+        note(Doubt(once))
         return batch
     raise _empty(batches)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.memory.requests import Doubt
 
 _DISTRIBUTED = "torch.distributed"
 _SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
@@ -97,16 +98,20 @@ def notes_on(model: nn.Module) -> Iterator[str]:
     """
     kinds = {type(module) for module in model.modules()}
     if Unwrapped in kinds:
-        yield text(
-            "estimate.parallel",
-            "The model is wrapped in DistributedDataParallel: the estimate is for one of its cards. Its gradient buckets are counted (among "
-            "the weights; with gradient_as_bucket_view=True the gradients lie in them, so that less is needed); what NCCL takes is not.",
+        yield Doubt(
+            text(
+                "estimate.parallel",
+                "The model is wrapped in DistributedDataParallel: the estimate is for one of its cards. Its gradient buckets are counted (among "
+                "the weights; with gradient_as_bucket_view=True the gradients lie in them, so that less is needed); what NCCL takes is not.",
+            )
         )
     if nn.DataParallel in kinds:
-        yield text(
-            "estimate.data_parallel",
-            "The model is wrapped in DataParallel: the estimate is for all samples on one card. On several, the first also holds the outputs "
-            "of all, and each a copy of the weights.",
+        yield Doubt(
+            text(
+                "estimate.data_parallel",
+                "The model is wrapped in DataParallel: the estimate is for all samples on one card. On several, the first also holds the outputs "
+                "of all, and each a copy of the weights.",
+            )
         )
     if LocalBatchNorm in kinds:
         yield text(

@@ -11,6 +11,16 @@ CATEGORIES: tuple[Category, ...] = get_args(Category)
 """In the order in which pictures stack them: what stays longest lies lowest."""
 
 
+class Doubt(str):
+    """A note about what could only take more memory than was counted: no verdict "fits" stands beside it.
+
+    >>> Doubt("A later batch may be larger.")
+    'A later batch may be larger.'
+    """
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Allocation:
     """One piece of memory that the program asks for, and what it is for."""
@@ -58,7 +68,8 @@ class RequestTrace:
     marks: tuple[Mark, ...] = ()
     """Beginnings of phases, by position."""
     notes: tuple[str, ...] = ()
-    """What could not be followed, by name, with the way around; empty when everything was."""
+    """What could not be followed, by name, with the way around; empty when everything was. A :class:`Doubt` among them keeps
+    a verdict from being "fits"."""
 
     def __iter__(self) -> Iterator[tuple[Literal["alloc", "free"], int]]:
         """Yields (``"alloc"`` or ``"free"``, number of the allocation)."""

@@ -24,7 +24,7 @@ from torch._subclasses.fake_tensor import (
 
 from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
-from bigmodel_lab.memory.requests import RequestTrace
+from bigmodel_lab.memory.requests import Doubt, RequestTrace
 from bigmodel_lab.trace._attempts import Caught, Ended, error_line, way_through
 from bigmodel_lab.trace._copying import copy_of_model, program_beside, stands_for, was_compiled
 from bigmodel_lab.trace._decisions import Answers
@@ -147,7 +147,9 @@ def _traced(asked: _Asked, answers: Answers) -> Ended:
     inputs = batch_of_stand_ins(asked.batch, mode, outside.of_the_host)
     copied, program, others = copies_of_stand_ins(asked.model, asked.program, mode, outside)
     if was_compiled(asked.model) or others.has_compiled:
-        recorder.note(text("trace.compiled", "The model is compiled; it is sized as it runs without compilation."))
+        recorder.note(
+            Doubt(text("trace.compiled", "The model is compiled; it is sized as it runs without compilation."))
+        )
     _load(recorder, copied, others.beside(copied), inputs)
     mode.record_from_here(ModulePath(copied, others.beside(copied)))
     try:
@@ -199,15 +201,14 @@ def _run(prepared: Prepared, inputs: Any, recorder: Recorder, mode: RecordingMod
 def _say_what_is_not_seen(recorder: Recorder, alive: Sequence[int]) -> None:
     """Memory that grows with the steps, of which two show the beginning; and tensors of which one can only think where they lie."""
     if len(alive) > 1 and (grown := alive[-1] - alive[-2]) > _GROWTH_BYTES:
-        recorder.note(
-            text(
-                "trace.growth",
-                "Each step keeps {size} more than the one before, e.g. in a list of outputs: only {steps} steps are counted here. "
-                "Keep numbers (loss.item()) or copies on the host (x.detach().cpu()) instead.",
-                size=format_bytes(grown),
-                steps=len(alive),
-            )
+        growth = text(
+            "trace.growth",
+            "Each step keeps {size} more than the one before, e.g. in a list of outputs: only {steps} steps are counted here. "
+            "Keep numbers (loss.item()) or copies on the host (x.detach().cpu()) instead.",
+            size=format_bytes(grown),
+            steps=len(alive),
         )
+        recorder.note(Doubt(growth))
     if recorder.late_bytes > _SAID_BYTES:
         recorder.note(
             text(

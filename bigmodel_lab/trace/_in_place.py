@@ -31,18 +31,19 @@ _SUMMING = ("VarMeanBackward", "StdMeanBackward", "CumprodBackward", "ProdBackwa
 """Nodes whose own formulas add; every other sum that the engine itself asks for is one of gradients of one tensor."""
 
 
-def is_in_place(name: str, node: Any, *, inside: bool) -> bool:
+def is_in_place(name: str, first: Any, node: Any, *, inside: bool) -> bool:
     """On CUDA this operation works in the memory of its first operand, if nobody else needs that.
 
     Args:
         name: Of the operation, without overload.
+        first: Its first operand. The gradients of a tensor are not added into a view, which holds its base.
         node: Of autograd, that runs now; None outside.
         inside: The forward pass of a module is running, as activation checkpointing runs it again.
     """
     if inside or node is None or _graph_task() == -1:
         return False
     if name == _SUM:
-        return not node.name().startswith(_SUMMING) and _asked_by_engine()
+        return not first._is_view() and not node.name().startswith(_SUMMING) and _asked_by_engine()  # noqa: SLF001
     own = next((names for start, names in _OF_NODES.items() if node.name().startswith(start)), ())
     return name in _FORMULAS or name in own
 

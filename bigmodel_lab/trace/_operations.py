@@ -13,6 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DynamicOutputShapeException, FakeTensor, FakeTensorMode
 
 from bigmodel_lab.i18n import text
+from bigmodel_lab.memory.requests import Doubt
 from bigmodel_lab.trace._decisions import Answers
 from bigmodel_lab.trace._dispatch_key import add_to_key
 from bigmodel_lab.trace._in_place import is_in_place
@@ -183,13 +184,12 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         with self:
             made = run_sparse(func, args, lambda: self.dispatch(func, types, args, kwargs))
         if func in MADE_OF_DENSE and _current_node() is not None:
-            self._recorder.note(
-                text(
-                    "trace.sparse_gradient",
-                    "A sparse gradient is followed until the backward pass has ended; what an optimizer needs to sort it (SparseAdam: up to "
-                    "twice its places and values) is not counted.",
-                )
+            sparse = text(
+                "trace.sparse_gradient",
+                "A sparse gradient is followed until the backward pass has ended; what an optimizer needs to sort it (SparseAdam: up to "
+                "twice its places and values) is not counted.",
             )
+            self._recorder.note(Doubt(sparse))
         if self._path is not None:
             with torch._C.DisableTorchFunction():  # noqa: SLF001
                 self._record(func, args, kwargs, made, _current_node())
@@ -258,7 +258,7 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if not any(isinstance(step, Outputs) for step in steps):
             steps.insert(0, Outputs())
         self._follow(steps, call, module, sizes)
-        if args and isinstance(outputs, Tensor) and is_in_place(name, node, inside=self._path.is_inside):
+        if args and isinstance(outputs, Tensor) and is_in_place(name, args[0], node, inside=self._path.is_inside):
             self._recorder.may_continue(outputs, args[0])
 
     def _follow(self, steps: Iterable[Step], call: Call, module: str, sizes: Mapping[int, int]) -> None:
