@@ -9,14 +9,10 @@ from pathlib import Path
 
 import torch
 
-from bigmodel_lab.errors import BigModelLabError, TraceError
+from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
+from bigmodel_lab.trace._attempts import Caught
 
-_RAISED_BY_PROGRAMS = (
-    *(ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, NameError),
-    *(OSError, RuntimeError, StopIteration, TypeError, ValueError),
-)
-"""What a step that gets something unexpected raises; whatever stops a process (an interrupt, a lack of memory) is none of them."""
 _OURS = Path(__file__).resolve().parents[1]
 _TORCH = Path(torch.__file__).resolve().parent
 
@@ -26,13 +22,15 @@ def in_words() -> Iterator[None]:
     """Inside, an error of the traced program becomes a :class:`TraceError` that quotes it and names its line.
 
     Raises:
-        TraceError: In the place of what the program raises; errors of this library pass.
+        TraceError: In the place of whatever the program raises, errors of its own classes and ``sys.exit`` included. Errors of this
+            library, interruptions and a lack of memory pass.
     """
-    try:
+    with Caught() as caught:
         yield
-    except BigModelLabError:
-        raise
-    except _RAISED_BY_PROGRAMS as error:
+    error = caught.error
+    if isinstance(error, MemoryError):  # of the machine that estimates, and no fault of the step
+        raise error
+    if error is not None:
         raise TraceError(
             text(
                 "error.estimate_step_failed",

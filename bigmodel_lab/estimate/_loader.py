@@ -15,6 +15,7 @@ from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import Doubt
 from bigmodel_lab.trace import untouched
+from bigmodel_lab.trace._attempts import Caught, error_line
 from bigmodel_lab.trace._trees import tensors_of
 
 _MOST_BATCHES = 10_000
@@ -59,28 +60,43 @@ def largest_of(loader: Iterable[Any], bytes_of: Bytes, note: Callable[[str], obj
         note: Gets what was not looked at, in a sentence.
 
     Raises:
-        ConfigError: It gives no batch.
+        ConfigError: It gives no batch, or raises an error before it does.
     """
-    with untouched(*_generators(loader)):
+    seen = _Seen()
+    with untouched(*_generators(loader)), Caught() as caught:
         batches = iter(loader)
         if batches is loader:
             return _first_of(batches, note)
-        began, sizes = time.monotonic(), []
-        found, most, ended = None, -1, True
-        for batch in islice(batches, _MOST_BATCHES):
-            sizes.append(bytes_of(batch))
-            if sizes[-1] > most:
-                found, most = batch, sizes[-1]
-            if time.monotonic() - began > _MOST_SECONDS:
-                ended = len(sizes) == _length(loader)
-                break
-        else:
-            ended = len(sizes) < _MOST_BATCHES or len(sizes) == _length(loader)
-    if not sizes:
+        seen.look(batches, bytes_of, _length(loader))
+    if caught.error is not None:
+        note(Doubt(_broken(loader, caught.error, seen)))
+    elif not seen.sizes:
         raise _empty(loader)
-    if not ended:
-        note(Doubt(_unread(len(sizes), min(sizes), most)))
-    return found
+    elif not seen.ended:
+        note(Doubt(_unread(len(seen.sizes), min(seen.sizes), max(seen.sizes))))
+    return seen.largest
+
+
+class _Seen:
+    """What a look into a loader has found so far."""
+
+    def __init__(self) -> None:
+        self.largest: Any = None
+        self.sizes: list[int] = []
+        self.ended = False
+
+    def look(self, batches: Iterator[Any], bytes_of: Bytes, length: int | None) -> None:
+        """Until they end, or it was long enough."""
+        began = time.monotonic()
+        for batch in islice(batches, _MOST_BATCHES):
+            size = bytes_of(batch)
+            if size > max(self.sizes, default=-1):
+                self.largest = batch
+            self.sizes.append(size)
+            if time.monotonic() - began > _MOST_SECONDS:
+                self.ended = len(self.sizes) == length
+                return
+        self.ended = len(self.sizes) < _MOST_BATCHES or len(self.sizes) == length
 
 
 def _first_of(batches: Iterator[Any], note: Callable[[str], object]) -> Any:
@@ -105,6 +121,36 @@ def _empty(loader: object) -> ConfigError:
             kind=type(loader).__name__,
         )
     )
+
+
+def _broken(loader: object, error: BaseException, seen: _Seen) -> str:
+    """What to say of a loader that raised an error after some batches.
+
+    Raises:
+        ConfigError: There was none before it.
+    """
+    said = {
+        "loader": type(loader).__name__,
+        "kind": type(error).__name__,
+        "error": str(error) or "–",
+        "line": error_line(error),
+    }
+    if seen.sizes:
+        return text(
+            "estimate.loader_broke_off",
+            "The loader ({loader}) raised {kind}: {error} ({line}) after {count} batches. Those were looked at; your training would stop "
+            "there, too.",
+            count=len(seen.sizes),
+            **said,
+        )
+    raise ConfigError(
+        text(
+            "error.estimate_loader",
+            "The loader ({loader}) raised {kind}: {error} ({line}) before it gave a batch, as it would in your training. Mend it "
+            "there, or give the batch itself: a tensor, or a dict, list or tuple of tensors.",
+            **said,
+        )
+    ) from error
 
 
 def _unread(looked_at: int, least: int, most: int) -> str:

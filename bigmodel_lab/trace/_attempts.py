@@ -31,11 +31,11 @@ class Ended:
 
     answers: Answers
     trace: RequestTrace | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 class Caught:
-    """Keeps the error of what runs inside; interruptions and errors of this library go through.
+    """Keeps the error of what runs inside, ``sys.exit`` included; interruptions and errors of this library go through.
 
     >>> with Caught() as caught:
     ...     raise ValueError("own")
@@ -43,13 +43,13 @@ class Caught:
     ValueError('own')
     """
 
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def __enter__(self) -> Caught:  # noqa: PYI034 (Self needs Python 3.11)
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, BigModelLabError):
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, BigModelLabError):
             return False
         self.error = error
         return True
@@ -185,24 +185,26 @@ def _same_error(run: Run, first: Ended) -> bool:
     return again.error is not None and first.error is not None and _alike(again.error, first.error)
 
 
-def _alike(one: Exception, other: Exception | None) -> bool:
+def _alike(one: BaseException, other: BaseException | None) -> bool:
     return type(one) is type(other) and str(one) == str(other) and _raised_at(one) == _raised_at(other)
 
 
-def _raised_at(error: Exception | None) -> tuple[Any, int] | None:
+def _raised_at(error: BaseException | None) -> tuple[Any, int] | None:
     last = None if error is None else _innermost(error)
     return None if last is None else (last.tb_frame.f_code, last.tb_lasti)
 
 
-def _innermost(error: Exception) -> TracebackType | None:
+def _innermost(error: BaseException) -> TracebackType | None:
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
     return last
 
 
-def _is_raised_by_hand(error: Exception) -> bool:
-    """By ``raise`` or ``assert``, and not by an operation."""
+def _is_raised_by_hand(error: BaseException) -> bool:
+    """By ``raise``, ``assert`` or ``sys.exit``, and not by an operation."""
+    if isinstance(error, SystemExit):
+        return True
     last = _innermost(error)
     if last is None or (last.tb_frame.f_code.co_filename.startswith(_TORCH) and not isinstance(error, AssertionError)):
         return False

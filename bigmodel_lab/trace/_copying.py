@@ -91,6 +91,16 @@ def was_compiled(model: nn.Module) -> bool:
     return any(vars(module).get(_COMPILED, False) for module in model.modules())
 
 
+def _is_old_result(owner: Any, value: Any) -> bool:
+    """What a module computed on the host and keeps as an attribute: ``weight`` of a pruned layer or an old ``weight_norm``, activations.
+
+    ``model.to("cuda")`` moves parameters and buffers alone, and the next forward pass computes it anew; whether it is used before
+    that is decided where it is used.
+    """
+    is_kept = isinstance(owner, nn.Module) and isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
+    return is_kept and value.device.type == "cpu" and not value.is_leaf
+
+
 class Copier:
     """Copies values that belong together: what is one in the original is one in the copy."""
 
@@ -189,7 +199,7 @@ class Copier:
             if name == "_compiled_call_impl" and value is not None:
                 self.has_compiled, value = True, None  # noqa: PLW2901 (a compiled call would compile the copy)
             self._hint = name if type(value) not in {dict, collections.OrderedDict} else self._hint
-            own[name] = self.copy(value)
+            own[name] = value if _is_old_result(original, value) else self.copy(value)
         for name in copyreg._slotnames(type(original)):  # type: ignore[attr-defined]  # noqa: SLF001
             if hasattr(original, name):
                 object.__setattr__(made, name, self.copy(getattr(original, name)))

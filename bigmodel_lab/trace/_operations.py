@@ -33,7 +33,8 @@ _SELDOM_TRUE = frozenset({"aten.isnan", "aten.isinf", "aten.eq", "aten.any", "at
 """What programs ask before they give up: not a number, infinite (equal to infinity), and any of several."""
 _TAKEN_APART = frozenset({torch.ops.aten._safe_softmax.default})  # noqa: SLF001
 """Composed of other operations on CUDA, though they have stand-ins of their own."""
-_COMPARES_ALL = torch.ops.aten.equal.default
+_COMPARES_ROUGHLY = torch.ops.aten.allclose.default
+_COMPARES_ALL = frozenset({torch.ops.aten.equal.default, _COMPARES_ROUGHLY})
 _LOOKS_FOR_OVERFLOW = torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default
 
 
@@ -133,8 +134,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
                 return func(*args, **kwargs)
             if func is _READ_BY_THE_HOST:
                 return self._stand_in_number(args[0])
-            if func is _COMPARES_ALL:
-                return bool(self._answers.answer(usual=True, is_decision=True, is_whole=False))
+            if func in _COMPARES_ALL:
+                return self._are_alike(func, args, kwargs)
             return self._on_the_card(func, types, args, kwargs)
 
     def _on_the_host(self, func: Any, args: Any) -> bool:
@@ -227,6 +228,12 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         is_whole = not tensor.is_floating_point() and not tensor.is_complex()
         value = self._answers.answer(usual, is_decision=False, is_whole=is_whole)
         return float(value) if tensor.is_floating_point() else value
+
+    def _are_alike(self, func: Any, args: Any, kwargs: Any) -> bool:
+        if func is _COMPARES_ROUGHLY:  # composed of the following, in ATen's TensorCompare.cpp
+            with self:
+                torch.isclose(*args, **kwargs).all()
+        return bool(self._answers.answer(usual=True, is_decision=True, is_whole=False))
 
     def _enter(self, phase: str) -> None:
         if phase == self._phase:

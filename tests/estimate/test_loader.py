@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.estimate import _loader
@@ -101,3 +101,33 @@ def test_a_list_of_samples_is_told_from_a_list_of_batches() -> None:
     shapes_of([{"image": torch.ones(3, 8, 8), "boxes": torch.ones(2, 4)}] * 4, notes.append)
 
     assert "tuple" in notes[0]
+
+
+class Broken(Dataset[Tensor]):
+    """A file is missing."""
+
+    def __init__(self, good: int) -> None:
+        self._good = good
+
+    def __len__(self) -> int:
+        return 9
+
+    def __getitem__(self, index: int) -> Tensor:
+        if index >= self._good:
+            raise FileNotFoundError(f"{index}.jpg")
+        return torch.zeros(2)
+
+
+def test_a_loader_that_raises_at_once_is_refused_with_its_error() -> None:
+    """And with the line."""
+    with pytest.raises(ConfigError, match=r"DataLoader.*FileNotFoundError: 0\.jpg \(test_loader\.py:\d+\)"):
+        shapes_of(DataLoader(Broken(0)), [].append)
+
+
+def test_of_a_loader_that_raises_later_the_first_batches_count() -> None:
+    """With a note, as the training would stop there."""
+    notes: list[str] = []
+
+    assert shapes_of(DataLoader(Broken(3)), notes.append).shape == (1, 2)
+    assert "FileNotFoundError: 3.jpg" in notes[0]
+    assert "after 3 batches" in notes[0]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -230,7 +232,7 @@ def test_a_number_that_changes_no_size_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "read", [lambda x, y: x.repeat_interleave(y, 0), lambda x, y: y.bincount(), lambda x, y: x.numpy()]
+    "read", [lambda x, y: y.bincount(), lambda x, y: x.repeat_interleave(y, 0), lambda x, y: torch.linalg.lstsq(x, x)]
 )
 def test_refusals_name_the_line(read: Guard) -> None:
     """Of the user's own code."""
@@ -256,3 +258,40 @@ def test_errors_of_ways_that_are_not_taken_are_not_printed(caplog: pytest.LogCap
     guarded(branch)
 
     assert caplog.records == []
+
+
+def leaves(x: Tensor, y: Tensor) -> None:
+    """As scripts give up."""
+    if y.max() >= 4:
+        sys.exit("label too large")
+
+
+def alike(x: Tensor, _: Tensor) -> None:
+    """A comparison within a tolerance."""
+    if torch.allclose(x, x + 1):
+        raise RuntimeError("the same batch twice")
+
+
+def printed(x: Tensor, y: Tensor) -> None:
+    """What programs print, and count on the host."""
+    f"{x.mean():.4f} {x.mean():>8.2e} {y.sum():d} {x}"
+    if (x.argmax(1).cpu().numpy() == y.cpu().numpy()).mean() > 2:
+        raise ValueError("more than all are right")
+    np.asarray(y.cpu()).sum()
+
+
+@pytest.mark.parametrize("program", [leaves, alike, printed])
+def test_values_read_in_other_ways_are_answered_too(program: Guard) -> None:
+    """By an exit of the process, by a comparison of whole tensors, by printing, and as NumPy's."""
+    assert "test_attempts.py" in guarded(program).notes[0]
+
+
+def test_an_exit_that_no_answer_avoids_is_an_error_of_the_step() -> None:
+    """It must not end the process that asks for an estimate."""
+
+    def leaves_always(x: Tensor, _: Tensor) -> None:
+        x.sum().item()
+        sys.exit(3)
+
+    with pytest.raises(TraceError, match="SystemExit: 3"):
+        guarded(leaves_always)

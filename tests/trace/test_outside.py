@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.prune import l1_unstructured
 
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.trace import Prepared, trace_steps
@@ -294,3 +296,25 @@ def test_a_tensor_of_the_batch_that_stays_on_the_host_is_read_and_left_alone() -
     assert seen == [[4, 5]]
     assert lengths.tolist() == [3, 5]
     assert (5, 4) in {a.shape for a in trace.allocations}
+
+
+def old_weight_norm() -> nn.Module:
+    """Keeps the weight that it computes as an attribute."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return nn.utils.weight_norm(nn.Linear(16, 64, bias=False))
+
+
+def pruned() -> nn.Module:
+    """Keeps the product of weight and mask."""
+    return l1_unstructured(nn.Linear(16, 64, bias=False), "weight", 0.5)
+
+
+@pytest.mark.parametrize(("made", "expected"), [(old_weight_norm, 16 * 64 + 64), (pruned, 2 * 16 * 64)])
+def test_a_weight_that_is_computed_anew_before_use_was_not_on_the_card(
+    made: Callable[[], nn.Module], expected: int
+) -> None:
+    """Only what it is computed from is loaded; the old result stays on the host."""
+    trace = stepped(lambda model, x: model(x).sum(), model=made())
+
+    assert alive_bytes(trace, trace.marks[1].position) == 4 * expected + 512

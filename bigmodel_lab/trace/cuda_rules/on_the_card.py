@@ -42,7 +42,27 @@ def _functions() -> Mapping[Callable[..., Any], Replacement]:
         Tensor.to: _to,
         Tensor.cuda: _stay,
         Tensor.is_cuda.__get__: _yes,  # type: ignore[attr-defined]
+        Tensor.__format__: _format,
+        **dict.fromkeys([Tensor.numpy, Tensor.__array__], _numbers),
     }
+
+
+def _format(_target: Target, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``f"{loss:.3f}"`` reads the number."""
+    tensor, how = args
+    if isinstance(tensor, FakeTensor) and not tensor.dim():
+        return format(tensor.item(), how)
+    return function(*args, **kwargs)
+
+
+def _numbers(_target: Target, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """``loss.cpu().numpy()`` reads all numbers; what stands for one of them stands for each."""
+    tensor, *rest = args
+    if not isinstance(tensor, FakeTensor) or tensor.requires_grad:
+        return function(*args, **kwargs)
+    one = torch.ops.aten._local_scalar_dense.default(tensor)  # noqa: SLF001 (reads it as item() does, of any shape)
+    with unset_fake_temporarily():
+        return function(torch.full(tensor.shape, one, dtype=tensor.dtype), *rest, **kwargs)
 
 
 def _here(_target: Target, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
