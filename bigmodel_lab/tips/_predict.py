@@ -142,6 +142,8 @@ class Predictor:
         }
         try:
             return replace(self.estimate, settings=settings).again(**new)
+        except TraceError as error:
+            raise TraceError(_cannot(new, error)) from error
         except BigModelLabError:
             raise
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from bigmodel_lab.errors import ConfigError, UnknownNameError
 from bigmodel_lab.estimate import Lora, MemoryEstimate, estimate_memory
 
-SAMPLES, WIDE = 64, 4096
+SAMPLES, WIDE, MIB = 64, 4096, 2**20
 PAIR = (torch.empty(SAMPLES, 8), torch.zeros(SAMPLES, dtype=torch.int64))
 
 
@@ -154,11 +154,109 @@ def test_the_device_needs_the_context_too():
     assert estimate_memory("mlp").device_bytes is None
 
 
-def test_a_card_without_bf16_computes_in_fp16():
-    """A T4 has no bf16: the estimate is of what a training there would do, and says why."""
+def test_bf16_on_a_card_without_it_is_emulated():
+    """A T4 has no bf16: what PyTorch would run there is sized, and a note says that fp16 takes less."""
     estimate = estimate_memory("mlp", gpu="T4", precision="bf16")
-    assert estimate.precision == "fp16"
-    assert any("compute capability 8.0" in note for note in estimate.notes)
+    assert estimate.precision == "bf16"
+    assert any("fp16 (precision='fp16') takes less memory" in note for note in estimate.notes)
+
+
+def test_attention_in_emulated_bf16_is_the_textbook_formula_in_32_bits():
+    """All pairs are written out, so that fp16 takes less."""
+    queries = torch.empty(4, 2, 256, 64)
+
+    def step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(model(x), x, x).sum()
+
+    kept = [
+        estimate_memory(lambda: nn.Linear(64, 64), queries, step=step, gpu="T4", precision=precision)
+        for precision in ("bf16", "fp16")
+    ]
+    assert any(a.dtype == "float32" and a.shape[-2:] == (256, 256) for a in kept[0].trace.allocations)
+    assert kept[0].peak_allocated_bytes > 1.2 * kept[1].peak_allocated_bytes
+
+
+def test_what_a_documented_model_trains_in_is_replaced_as_in_training():
+    """simple_cnn is documented in fp16, which every card has; its estimate asks for no other format."""
+    assert estimate_memory("simple_cnn", gpu="T4").precision == "fp16"
+
+
+def wide_weights() -> nn.Module:
+    """4 MiB of weights in each of two layers, whose 16-bit copies are half as large."""
+    return nn.Sequential(nn.Linear(1024, 1024, bias=False), nn.Linear(1024, 1024, bias=False))
+
+
+def test_autocast_keeps_narrow_weights_without_inference_mode():
+    """Under no_grad both layers' copies are there at the end, under inference_mode one at a time."""
+    peaks = {
+        grad: estimate_memory(
+            wide_weights, torch.empty(8, 1024), mode="inference", precision="bf16", grad=grad
+        ).peak_allocated_bytes
+        for grad in ("no_grad", "inference_mode")
+    }
+    assert peaks["no_grad"] - peaks["inference_mode"] >= 2 * MIB
+
+
+def test_a_note_says_what_inference_mode_saves():
+    """Where nobody said how gradients are turned off."""
+    estimate = estimate_memory(wide_weights, torch.empty(8, 1024), mode="inference", precision="bf16")
+    assert any("torch.inference_mode() keeps none and takes 2 MiB less" in note for note in estimate.notes)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_in_full_precision_inference_mode_saves_nothing(precision: str):
+    """No copies are made."""
+    estimate = estimate_memory(wide_weights, torch.empty(8, 1024), mode="inference", precision=precision)
+    assert estimate.notes == ()
+
+
+def test_a_step_that_turns_gradients_off_itself_is_followed():
+    """Its own inference mode keeps no copies, whatever surrounds it."""
+
+    def step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode(), torch.autocast("cuda", dtype=torch.bfloat16):
+            return model(x)
+
+    inside = estimate_memory(wide_weights, torch.empty(8, 1024), step=step, mode="inference")
+    outside = estimate_memory(
+        wide_weights, torch.empty(8, 1024), mode="inference", precision="bf16", grad="inference_mode"
+    )
+    assert inside.peak_allocated_bytes == outside.peak_allocated_bytes
+
+
+def test_an_unknown_way_to_turn_gradients_off_is_refused():
+    """With those that are known."""
+    with pytest.raises(ConfigError, match="no_grad, inference_mode"):
+        estimate_memory(wide_weights, torch.empty(8, 1024), mode="inference", grad="off")  # type: ignore[arg-type]
+
+
+def test_a_doubt_keeps_a_verdict_from_being_fits():
+    """A generator gives its first batch alone: a later one may be larger."""
+    batches = (torch.empty(4, 8) for _ in range(3))
+    estimate = estimate_memory(wide, batches, step=lambda model, x: model(x).sum())
+    assert len(estimate.doubts) == 1
+    assert estimate.fits("80GiB").verdict == "uncertain"
+    assert "may be larger" in estimate.fits("80GiB").why
+
+
+def test_without_a_doubt_a_small_step_fits():
+    """The same batch, given as it is."""
+    estimate = estimate_memory(wide, torch.empty(4, 8), step=lambda model, x: model(x).sum())
+    assert estimate.doubts == ()
+    assert estimate.fits("80GiB").verdict == "fits"
+
+
+def test_a_doubt_never_says_that_it_does_not_fit():
+    """It could only take more."""
+    kept: list[torch.Tensor] = []
+
+    def step(model: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        kept.append(model(x))
+        return kept[-1].sum()
+
+    estimate = estimate_memory(lambda: nn.Linear(64, 4096), torch.empty(64, 64), step=step)
+    assert any("Each step keeps" in doubt for doubt in estimate.doubts)
+    assert estimate.fits("80GiB").verdict == "uncertain"
 
 
 def test_changing_to_a_format_that_the_card_lacks_says_so_too():

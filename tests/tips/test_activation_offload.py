@@ -25,7 +25,7 @@ def test_silent_where_checkpointing_is_enough() -> None:
 
 def test_speaks_where_checkpointing_is_not_enough() -> None:
     """And this is."""
-    evidence = predicted(free_mib=50)
+    evidence = predicted(free_mib=60)
 
     assert propose(evidence) is not None
     assert evidence.would_fit(activation_offload=True) is True

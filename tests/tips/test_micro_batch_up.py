@@ -86,8 +86,8 @@ def test_never_against_the_tip_of_the_knee(faster: float) -> None:
 
 
 def test_the_larger_batch_leaves_memory_that_is_not_short() -> None:
-    """All 64 would run in these 90 MiB, but fill them, and the next tip would make the batch smaller again."""
-    evidence = roomy(free_mib=90, memory=MemoryFacts(30 * MIB, 40 * MIB))
+    """All 64 would run in these 108 MiB, but fill them, and the next tip would make the batch smaller again."""
+    evidence = roomy(free_mib=108, memory=MemoryFacts(30 * MIB, 40 * MIB))
     proposal = propose(evidence)
 
     assert evidence.would_fit(micro_batch_size=64) is True
