@@ -191,12 +191,10 @@ def _changes(function: Callable[..., Any]) -> bool:
 
 
 def _is_fake(tensor: Tensor) -> bool:
-    """A stand-in; a nested one is a tensor around it."""
-    return (
-        isinstance(tensor, FakeTensor)
-        or _is_wrapped(tensor)
-        or (is_jagged(tensor) and isinstance(tensor._values, FakeTensor))
-    )  # noqa: SLF001
+    """A stand-in; a nested one is a tensor around it, and so is one inside ``torch.func``."""
+    if is_jagged(tensor):
+        return isinstance(tensor._values, FakeTensor)  # noqa: SLF001
+    return isinstance(tensor, FakeTensor) or _is_wrapped(tensor)
 
 
 def _has_storage(tensor: Tensor) -> bool:
