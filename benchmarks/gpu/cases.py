@@ -70,10 +70,8 @@ class Case:
 
     @property
     def takes_cudnn(self) -> bool:
-        """CuDNN chooses workspaces in it that nobody publishes: recurrent layers, and convolutions in full precision."""
-        layers = list(_on_meta(self.subject).modules())
-        full = self.precision in {"fp32", "tf32"}
-        return any(isinstance(layer, nn.RNNBase) or (full and isinstance(layer, _ConvNd)) for layer in layers)
+        """Whether cuDNN chooses workspaces in it, which nobody publishes: in convolutions and recurrent layers."""
+        return any(isinstance(layer, nn.RNNBase | _ConvNd) for layer in _on_meta(self.subject).modules())
 
     @property
     def name(self) -> str:

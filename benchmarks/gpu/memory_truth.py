@@ -171,7 +171,8 @@ def from_record(values: dict[str, Any]) -> Found:
     facts = CardFacts(**{**values["card"], "capability": tuple(values["card"]["capability"])})
     is_emulated = values.get("is_emulated", False)
     known = [from_json(row) for row in values["rows"]]
-    rows = known if is_emulated else rows_of(grid(), known)
+    kept = [row for row in known if not find(row.case).takes_cudnn]
+    rows = kept if is_emulated else rows_of(grid(), known)
     return Found(facts, rows, [limits.from_json(limit) for limit in values.get("limits", [])], is_emulated)
 
 

@@ -18,7 +18,7 @@ from bigmodel_lab.i18n import text
 from bigmodel_lab.models import MODELS, ModelCard
 from bigmodel_lab.subjects import SUBJECTS, Subject
 from bigmodel_lab.subjects._transformers import one_sequence_a_row
-from bigmodel_lab.trace import check_can_be_copied, copy_of_model, stands_for
+from bigmodel_lab.trace import check_can_be_copied, copy_of_model, stands_for, uncompiled
 from bigmodel_lab.training.objectives import objective_of
 
 Build = Callable[[], nn.Module]
@@ -83,11 +83,12 @@ def _copied(model: nn.Module) -> nn.Module:
     if inner is model:
         return copied
     shell = Unwrapped(copied)
-    stands_for(shell, model)
+    stands_for(shell, model, uncompiled(model))
     return shell
 
 
 def without_memory(tensor: Tensor) -> Tensor:
+    """The same on the meta device; a parameter stays one, and one without a shape stays without."""
     if nn.parameter.is_lazy(tensor):
         shapeless: Any = type(tensor)  # its keywords are not in the stubs
         made: Tensor = shapeless(requires_grad=tensor.requires_grad, dtype=tensor.dtype, device="meta")

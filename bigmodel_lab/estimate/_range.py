@@ -11,16 +11,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from bigmodel_lab.memory.allocator import CachingAllocator
-from bigmodel_lab.memory.replay import Replay, replay, reserves_at_most
+from bigmodel_lab.memory.replay import Replay, most_reserved, replay, reserves_at_most
 from bigmodel_lab.memory.requests import Allocation, RequestTrace
 from bigmodel_lab.memory.settings import SMALL_BYTES, AllocatorSettings
 
 _SPREAD = 0.02
 """Half of what remains beside workspaces. Of 81 groups of runs of one script the reserved peaks spread over 1.8 % in the
 median and 5.2 % in the 90th percentile (logs of modded-nanogpt, counted 2026)."""
-_SHIFTS = (-0.01, -0.003, 0.003, 0.01)
-"""By these shares the sizes of what comes and goes are changed, one replay each. Of a Llama with eager attention on a T4
-the replay reserves 6,824 MiB and those with other sizes 6,776 to 7,376; measured were 7,304 (fitcheck, 2026-09-15)."""
+_SHIFTS = (0.01, 0.003, -0.003, -0.01)
+"""By these shares the sizes of what comes and goes are changed, one replay each, the one that asks for most first. Of a
+Llama with eager attention on a T4 the replay reserves 6,824 MiB and those with other sizes 6,776 to 7,376; measured were
+7,304 (fitcheck, 2026-09-15)."""
 _COMES_AND_GOES = frozenset(("activation", "temporary"))
 _GUESSED = "cuDNN"
 """Whose workspaces nobody publishes; the others' sizes are written in PyTorch's source."""
@@ -38,7 +39,7 @@ def reserved_range(trace: RequestTrace, replayed: Replay, settings: AllocatorSet
         settings: Of the allocator.
     """
     guessed = [replay(_with_workspaces(trace, factor), CachingAllocator(settings)) for factor in _factors(trace)]
-    shifted = [replay(one, CachingAllocator(settings)).peak_reserved_bytes for one in _shifted(trace)]
+    shifted = [most_reserved(trace, settings, sizes) for sizes in _shifted(trace)]
     replays = [replayed, *guessed]
     least = min(replays, key=lambda one: one.peak_reserved_bytes)
     most = max(one.peak_reserved_bytes for one in replays)
@@ -54,10 +55,22 @@ def stays_within(trace: RequestTrace, room_bytes: int, settings: AllocatorSettin
         room_bytes: Most bytes that may be reserved.
         settings: Of the allocator.
     """
+    if not may_stay_within(trace, room_bytes, settings):
+        return False
+    return all(reserves_at_most(trace, room_bytes, settings, sizes) for sizes in _shifted(trace))
+
+
+def may_stay_within(trace: RequestTrace, room_bytes: int, settings: AllocatorSettings) -> bool:
+    """False where :func:`stays_within` is; True, from a part of its replays, where only other sizes might reserve more.
+
+    Args:
+        trace: Requests, workspaces included.
+        room_bytes: Most bytes that may be reserved.
+        settings: Of the allocator.
+    """
     room = int((room_bytes + 0.5) / (1 + _SPREAD))
     guessed = (_with_workspaces(trace, factor) for factor in reversed(_factors(trace)))
-    in_room = all(reserves_at_most(one, room, settings) for one in (*guessed, trace))
-    return in_room and all(reserves_at_most(one, room_bytes, settings) for one in _shifted(trace))
+    return all(reserves_at_most(one, room, settings) for one in (*guessed, trace))
 
 
 def _factors(trace: RequestTrace) -> tuple[int, ...]:
@@ -70,16 +83,12 @@ def _with_workspaces(trace: RequestTrace, factor: int) -> RequestTrace:
     return replace(trace, allocations=tuple(changed))
 
 
-def _shifted(trace: RequestTrace) -> Iterator[RequestTrace]:
-    """With other sizes of what comes and goes in the large pool; without shapes, which an allocator does not ask for."""
+def _shifted(trace: RequestTrace) -> Iterator[list[int]]:
+    """Sizes of all requests, with others of what comes and goes in the large pool."""
+    varies = [one.bytes > SMALL_BYTES and one.category in _COMES_AND_GOES for one in trace.allocations]
+    sizes = [one.bytes for one in trace.allocations]
     for share in _SHIFTS:
-        changed = (
-            Allocation(round(a.bytes * (1 + share)), a.category)
-            if a.bytes > SMALL_BYTES and a.category in _COMES_AND_GOES
-            else a
-            for a in trace.allocations
-        )
-        yield replace(trace, allocations=tuple(changed))
+        yield [round(size * (1 + share)) if other else size for size, other in zip(sizes, varies, strict=True)]
 
 
 def _is_guessed(allocation: Allocation) -> bool:

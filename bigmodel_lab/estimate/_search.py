@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import starmap
 from typing import TypeAlias
 
 from bigmodel_lab.estimate._plan import Plan
-from bigmodel_lab.estimate._range import stays_within
+from bigmodel_lab.estimate._range import may_stay_within, stays_within
 from bigmodel_lab.estimate._scaling import ScalingTrace
 from bigmodel_lab.memory.requests import RequestTrace
 from bigmodel_lab.memory.settings import AllocatorSettings
@@ -15,11 +16,15 @@ from bigmodel_lab.memory.settings import AllocatorSettings
 Report: TypeAlias = Callable[[int, int, int], None]
 """Hears that a size is about to be traced: (samples, which trace it is, from 1, of about how many)."""
 _SIZES = ((4, 16), (16, 32), (64, 128))
-"""Where a line is looked for; small sizes may go another way than those that fill a card."""
+"""Where a line is looked for when nothing is known; small sizes may go another way than those that fill a card."""
 _FURTHER = 4
-"""The second trace has that many times the samples of the first, so that what grows otherwise than by a line is seen."""
+"""Where nothing seems to grow, so many times as many samples are looked at."""
 _NEAR = 7 / 8
-"""A second line is drawn through the first answer and this share of it."""
+"""A line near the answer is drawn through a size and this share of it."""
+_REDRAWN = 2
+"""So many times a line that does not foretell its own answer is drawn anew there."""
+_STAYS = frozenset(("parameter", "gradient", "optimizer_state"))
+"""What does not grow with the samples."""
 _LARGEST = 2**24
 """More samples than that are never tried."""
 
@@ -38,9 +43,10 @@ def largest_that_fits(
 ) -> int:
     """The largest micro-batch size whose reserved memory is within this room at the upper end of its range; 0 where none is.
 
-    Two traces give a line for every request. The answer on it is confirmed by a trace of its own first step: where that asks
-    for what the line says, the second step does, too. Elsewhere the program takes another way at that size, and is traced
-    size by size from there on.
+    Two traces give a line for every request; where one is known, the other is made near the answer, as kernels take buffers
+    there that small sizes do without. The answer on the line is confirmed by a trace of its own first step: where that asks
+    for what the line says, the second step does, too. Elsewhere the program takes another way at that size: a line is drawn
+    through it, and in the end it is traced size by size from there on.
 
     Args:
         plan: With any micro-batch size.
@@ -64,34 +70,45 @@ class _Search:
 
     def largest(self) -> int:
         line = next(self._lines(), None)
-        if line is None:
-            return _confirmed(self._runs, 1)
-        guess = self._on(line)
-        if not guess or line.foretells(self._first_step(guess), guess):
-            return guess
-        if self._runs(guess) and not self._runs(guess + 1):  # it asks for other bytes there, and needs as much
-            return guess
-        near = max(1, int(guess * _NEAR))
-        line = self._line(near, guess) if near < guess else None
-        return _confirmed(self._runs, guess if line is None else max(1, self._on(line)))
+        guess = 1 if line is None else self._on(line)
+        for redrawn in range(_REDRAWN + 1):
+            if line is None:
+                break
+            if not guess or line.foretells(self._first_step(guess), guess):
+                return guess
+            line = self._near(guess) if redrawn < _REDRAWN else None
+            guess = guess if line is None else self._on(line)
+        return _confirmed(self._runs, max(1, guess))
 
     def _lines(self) -> Iterator[ScalingTrace]:
         """Through two sizes each, until one is wanted no more."""
+        yield from filter(None, starmap(self._line, self._pairs()))
+
+    def _pairs(self) -> Iterator[tuple[int, int]]:
         own = self._plan.micro_batch_size
-        known = [(own, max(_FURTHER * own, _SIZES[0][1]))] if own in self._traced else []
-        for first, other in (*known, *_SIZES):
-            line = self._line(first, other)
-            if line is not None:
-                yield line
+        if own in self._traced:
+            about = _expected(self._traced[own], own, self._usable)
+            yield own, about if about != own else 2 * own
+            if about > 1:
+                yield int(about * _NEAR), about
+        yield from _SIZES
+
+    def _near(self, size: int) -> ScalingTrace | None:
+        """Through this size and another near it: one that was traced already, else one a little smaller."""
+        others = [other for other in self._traced if other != size and size / 2 < other < 2 * size]
+        other = min(others, key=lambda one: abs(one - size), default=int(size * _NEAR))
+        return self._line(other, size) if other else None
 
     def _line(self, first: int, other: int) -> ScalingTrace | None:
+        first, other = sorted((first, other))
         return ScalingTrace.between(self._trace(first), first, self._trace(other), other)
 
     def _on(self, line: ScalingTrace) -> int:
         """The answer where every size lies on the line."""
         bound = line.most_samples(self._usable)
         most = _LARGEST if bound is None else min(bound, _LARGEST)
-        return _largest_below(lambda size: self._fits(line.requests_at(size)), most)
+        most = _largest_below(lambda size: may_stay_within(line.requests_at(size), self._usable, self._settings), most)
+        return _downwards(lambda size: self._fits(line.requests_at(size)), most)
 
     def _runs(self, size: int) -> bool:
         return self._fits(self._trace(size))
@@ -118,6 +135,22 @@ class _Search:
         self._report(size, self._number, self._about)
 
 
+def _expected(trace: RequestTrace, size: int, usable_bytes: int) -> int:
+    """About how many samples fill this room, from 1, when what comes and goes grows with them; without rounding and gaps."""
+    stays = grows = most = 0
+    at_peak = 0, 0
+    for entry in trace.sequence:
+        one = trace.allocations[entry if entry >= 0 else ~entry]
+        more = one.bytes if entry >= 0 else -one.bytes
+        stays, grows = (stays + more, grows) if one.category in _STAYS else (stays, grows + more)
+        if stays + grows > most:
+            most, at_peak = stays + grows, (stays, grows)
+    stays, grows = at_peak
+    if not grows:
+        return _FURTHER * size
+    return min(_LARGEST, max(1, size * max(0, usable_bytes - stays) // grows))
+
+
 def _largest_below(fits: Callable[[int], bool], most: int) -> int:
     """The largest size that fits, where none above ``most`` does: as by doubling from 1 and halving, begun near the end.
 
@@ -127,6 +160,14 @@ def _largest_below(fits: Callable[[int], bool], most: int) -> int:
     while good and not fits(good):
         good //= 2
     return _between(lambda size: size <= most and fits(size), good, 2 * good if good else 1)
+
+
+def _downwards(fits: Callable[[int], bool], most: int) -> int:
+    """The largest size that fits, where none above ``most`` does and the answer is near it: by steps that double, then halves."""
+    bad, good = most + 1, most
+    while good and not fits(good):
+        bad, good = good, max(0, good - 2 * (bad - good))
+    return _between(fits, good, bad)
 
 
 def _confirmed(runs: Callable[[int], bool], guess: int) -> int:

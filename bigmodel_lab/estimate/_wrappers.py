@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bigmodel_lab.errors import ConfigError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import Doubt
+from bigmodel_lab.trace import uncompiled
 
 _DISTRIBUTED = "torch.distributed"
 _SHARDED = {"FullyShardedDataParallel", "FSDPModule"}
@@ -51,7 +52,7 @@ class LocalBatchNorm(nn.modules.batchnorm._BatchNorm):  # noqa: SLF001 (the base
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """What was wrapped in DistributedDataParallel; any other model is that itself.
+    """What was wrapped in DistributedDataParallel, compiled or not; any other model is that itself.
 
     Args:
         model: As a person has it.
@@ -71,7 +72,8 @@ def unwrapped(model: nn.Module) -> nn.Module:
                     name=type(module).__name__,
                 )
             )
-    inner = model.module if "DistributedDataParallel" in _classes(model) else model
+    wrapper = uncompiled(model)
+    inner = wrapper.module if "DistributedDataParallel" in _classes(wrapper) else model
     assert isinstance(inner, nn.Module)
     return inner
 

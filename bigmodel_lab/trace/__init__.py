@@ -26,7 +26,7 @@ from bigmodel_lab.errors import TraceError
 from bigmodel_lab.i18n import text
 from bigmodel_lab.memory.requests import Doubt, RequestTrace
 from bigmodel_lab.trace._attempts import Caught, Ended, error_line, way_through
-from bigmodel_lab.trace._copying import copy_of_model, program_beside, stands_for, was_compiled
+from bigmodel_lab.trace._copying import copy_of_model, program_beside, stands_for, uncompiled, was_compiled
 from bigmodel_lab.trace._decisions import Answers
 from bigmodel_lab.trace._fake import batch_of_stand_ins, check_can_be_copied, check_has_shapes, load_order
 from bigmodel_lab.trace._functions import CudaFunctions
@@ -54,6 +54,7 @@ __all__ = [
     "program_beside",
     "stands_for",
     "trace_steps",
+    "uncompiled",
     "untouched",
 ]
 

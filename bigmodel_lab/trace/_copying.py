@@ -30,6 +30,8 @@ _CANNOT_BE_COPIED = (TypeError, ValueError, AttributeError, RuntimeError, pickle
 _COPIES = "_bigmodel_lab_copies"
 """Attribute of a copied model that tells which of its parts stands for which of the original."""
 _COMPILED = "_bigmodel_lab_compiled"
+_ORIGINAL = "_orig_mod"
+"""Name under which a compiled model keeps what it was made of, the only sign of one."""
 
 Copies = Mapping[int, Any]
 """Copy by the identity of the original; holds the originals, too."""
@@ -43,10 +45,16 @@ def copies_in(model: nn.Module) -> Copies:
     return found
 
 
-def stands_for(copied: nn.Module, original: nn.Module) -> None:
-    """Remembers that a module that was made anew, and not by :func:`copy_of_model`, stands for one of the original."""
-    kept = [original]  # so that its identity stays its own
-    vars(copied)[_COPIES] = {**vars(copied).get(_COPIES, {}), id(original): copied, id(kept): kept}
+def stands_for(copied: nn.Module, *originals: nn.Module) -> None:
+    """Remembers that a module that was made anew, and not by :func:`copy_of_model`, stands for these of the original.
+
+    Args:
+        copied: The new one.
+        originals: Shells of the user's, one inside the other; one that ``torch.compile`` made is said.
+    """
+    kept = list(originals)  # so that their identities stay their own
+    vars(copied)[_COPIES] = {**dict.fromkeys(map(id, kept), copied), id(kept): kept}
+    vars(copied)[_COMPILED] = any(_ORIGINAL in original._modules for original in kept)  # noqa: SLF001
 
 
 def program_beside(program: Any, model: nn.Module, substitute: Callable[[Tensor], Tensor]) -> Any:
@@ -71,6 +79,11 @@ def copy_of_model(model: nn.Module, substitute: Callable[[Tensor], Tensor]) -> n
     made: nn.Module = copier.copy(model)
     vars(made)[_COPIES], vars(made)[_COMPILED] = copier.copies, copier.has_compiled
     return made
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """What ``torch.compile`` was given; a model that was not compiled is that itself."""
+    return model._modules.get(_ORIGINAL) or model  # noqa: SLF001
 
 
 def was_compiled(model: nn.Module) -> bool:
@@ -145,9 +158,9 @@ class Copier:
     def _module(self, module: nn.Module) -> nn.Module:
         if isinstance(module, torch.jit.ScriptModule):
             return module
-        if "_orig_mod" in module._modules:  # noqa: SLF001 (the only sign of a compiled model)
+        if _ORIGINAL in module._modules:  # noqa: SLF001
             self.has_compiled = True
-            return cast("nn.Module", self.copy(module._modules["_orig_mod"]))  # noqa: SLF001
+            return cast("nn.Module", self.copy(module._modules[_ORIGINAL]))  # noqa: SLF001
         self._registered(module, deep=not self._depth)
         name = self._hint or type(module).__name__
         made = self._by_its_own_way(module)

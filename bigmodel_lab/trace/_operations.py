@@ -83,11 +83,11 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
     @contextmanager
     def unrecorded(self) -> Iterator[None]:
         """What is made inside was there before."""
-        before, self._is_inside = self._is_inside, True
+        path, self._path = self._path, None
         try:
             yield
         finally:
-            self._is_inside = before
+            self._path = path
 
     def guard(self, tensor: Tensor) -> None:
         """Remembers the gradient of a weight of the user's that the traced program got hold of."""

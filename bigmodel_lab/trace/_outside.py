@@ -85,7 +85,7 @@ class Outside:
 
     def _looking_at(self, tensor: Tensor) -> Tensor:
         if not _has_storage(tensor):
-            return self._loaded(stand_in(tensor.detach(), self.of_the_host), tensor)
+            return self._loaded(stand_in(tensor, self.of_the_host), tensor)
         key = _storage(tensor)
         known = self._storages.get(key)
         if known is None:

@@ -150,7 +150,9 @@ def test_a_long_search_says_how_far_it_is(of_mlp: lab.MemoryEstimate, monkeypatc
     said: list[str] = []
     monkeypatch.setattr("bigmodel_lab.widgets.WaitingLine.say", lambda _, words: said.append(words))
     heard: list[tuple[int, int, int]] = []
-    found = of_mlp.max_micro_batch_in(2**30, report=lambda *now: heard.append(now))
+    of_mlp.max_micro_batch_in(2**30, report=lambda *now: heard.append(now))
 
-    assert said == ["tracing at 256 samples (1 of about 2)…", f"tracing at {found} samples (2 of about 2)…"]
-    assert heard == [(256, 1, 2), (found, 2, 2)]
+    assert said == [f"tracing at {size} samples ({number} of about {about})…" for size, number, about in heard]
+    assert heard[0] == (256, 1, 2)
+    assert [number for _, number, _ in heard] == list(range(1, len(heard) + 1))
+    assert all(number <= about for _, number, about in heard)

@@ -116,21 +116,31 @@ def test_an_update_of_its_own_is_the_only_one(precision: str) -> None:
     assert any("optimizer's step itself" in note for note in made.notes)
 
 
-def test_an_optimizer_over_the_user_s_own_weights_is_stopped_before_its_step() -> None:
-    """They stay as they are."""
+class _Holder:
+    """Classes are not copied, and neither is what they keep."""
+
+    optimizer: torch.optim.Optimizer
+
+
+@pytest.mark.parametrize("is_found", [True, False])
+def test_an_optimizer_over_the_user_s_own_weights_never_steps_them(is_found: bool) -> None:
+    """Its copy steps the copied ones; where it cannot be found in the program, it is stopped before its step."""
     mine = model()
-    optimizer = torch.optim.SGD(mine.parameters(), lr=1.0)
+    optimizer = _Holder.optimizer = torch.optim.SGD(mine.parameters(), lr=1.0)
     mine.weight.grad = torch.ones_like(mine.weight)  # type: ignore[union-attr, assignment, arg-type]
     before = mine.get_parameter("weight").detach().clone()
 
     def step(m: nn.Module, x: Tensor) -> Tensor:
         found = loss(m, x)
         found.backward()
-        optimizer.step()
+        (optimizer if is_found else _Holder.optimizer).step()
         return found.detach()
 
-    with pytest.raises(ConfigError, match=r"SGD\.step"):
-        estimate_memory(mine, X, step=step)
+    if is_found:
+        assert any("optimizer's step itself" in note for note in estimate_memory(mine, X, step=step).notes)
+    else:
+        with pytest.raises(ConfigError, match=r"SGD\.step"):
+            estimate_memory(mine, X, step=step)
     assert torch.equal(mine.get_parameter("weight"), before)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -55,6 +56,31 @@ def test_a_step_may_reach_through_the_wrapper() -> None:
 
 
 @pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("named", ["wrapper", "inside"])
+def test_a_step_that_names_its_model_by_itself_means_the_traced_one(named: str) -> None:
+    """Nothing is counted twice, and the user's own weights get no gradients."""
+    wrapper = nn.parallel.DistributedDataParallel(layers())
+    mine = wrapper if named == "wrapper" else wrapper.module
+    by_name = estimate_memory(wrapper, X, step=lambda _, x: mine(x).mean(), optimizer="sgd")
+    by_argument = estimate_memory(wrapper, X, step=lambda m, x: m(x).mean(), optimizer="sgd")
+
+    assert by_name.peak_allocated_bytes == by_argument.peak_allocated_bytes
+    assert all(p.grad is None for p in wrapper.parameters())
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_wrapper_that_was_compiled_keeps_its_buckets() -> None:
+    """And both are said."""
+    wrapper = nn.parallel.DistributedDataParallel(layers())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the compiler's own imports
+        compiled = estimate(torch.compile(wrapper))  # type: ignore[arg-type]
+
+    assert compiled.peak_allocated_bytes == estimate(wrapper).peak_allocated_bytes
+    assert [any(word in note for note in compiled.notes) for word in ("buckets", "compiled")] == [True, True]
+
+
+@pytest.mark.usefixtures("alone")
 def test_shards_are_refused_with_a_way_around() -> None:
     """The model before it was cut."""
     from torch.distributed.device_mesh import init_device_mesh
@@ -82,6 +108,16 @@ def test_lazy_layers_get_the_shapes_of_the_batch() -> None:
     lazy = nn.Sequential(nn.LazyLinear(256), nn.LazyBatchNorm1d(), nn.LazyLinear(4))
 
     assert estimate(lazy).peak_allocated_bytes == estimate(layers()).peak_allocated_bytes
+    assert all(nn.parameter.is_lazy(p) for p in lazy.parameters())
+
+
+def test_lazy_layers_that_a_step_names_by_itself_stay_lazy() -> None:
+    """The copy is what sees the batch."""
+    lazy = nn.Sequential(nn.LazyLinear(256), nn.LazyBatchNorm1d(), nn.LazyLinear(4))
+    by_name = estimate_memory(lazy, X, step=lambda _, x: lazy(x).mean(), optimizer="sgd")
+    by_argument = estimate_memory(lazy, X, step=lambda m, x: m(x).mean(), optimizer="sgd")
+
+    assert by_name.peak_allocated_bytes == by_argument.peak_allocated_bytes
     assert all(nn.parameter.is_lazy(p) for p in lazy.parameters())
 
 

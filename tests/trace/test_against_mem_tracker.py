@@ -53,11 +53,12 @@ def tracked(source: ModelSource, batch: Any) -> int:
                 optimizer.zero_grad()
                 output = model(x)
                 loss = source.loss.loss(output, y)
+                correct = source.loss.count_correct(output, y)
+                del output
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
-                source.loss.count_correct(output, y)
                 tracker.reset_mod_stats()
-                del output, loss
+                del loss, correct
     return int(tracker.get_tracker_snapshot("peak")[torch.device("cpu")]["Total"])
 
 

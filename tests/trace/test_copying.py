@@ -17,7 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from bigmodel_lab.errors import TraceError
-from bigmodel_lab.trace._copying import Copier, copies_in, copy_of_model, was_compiled
+from bigmodel_lab.trace._copying import (
+    Copier,
+    copies_in,
+    copy_of_model,
+    program_beside,
+    stands_for,
+    was_compiled,
+)
 
 
 def substitute(tensor: Tensor) -> Tensor:
@@ -301,3 +308,16 @@ def test_objects_of_the_users_own_are_copied_with_their_methods() -> None:
 
     assert copied(trainer.step)().is_meta
     assert trainer.steps == 0
+
+
+def test_a_program_beside_a_copied_model_names_that_copy() -> None:
+    """Also inside a shell that stands for one of the user's; what belongs to neither is copied."""
+    model, other = Two(), nn.Linear(2, 2)
+    shell = nn.Sequential(model)
+    made = nn.Sequential(copy_of_model(model, substitute))
+    stands_for(made, shell)
+    named = program_beside([model.layer, model, shell, other], made, substitute)
+
+    assert named[:3] == [made[0].layer, made[0], made]
+    assert named[3] is not other
+    assert named[3].weight.is_meta

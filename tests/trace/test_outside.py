@@ -263,6 +263,41 @@ def test_a_weight_that_no_name_leads_to_keeps_its_gradient() -> None:
     assert Registry.net.weight.grad is None
 
 
+@pytest.mark.parametrize(
+    ("outside", "values"),
+    [
+        (torch.eye(1024).to_sparse(), 1024 * (4 + 2 * 8)),
+        (torch.nested.nested_tensor([torch.zeros(n, 16) for n in (40, 90)], layout=torch.jagged), 130 * 16 * 4),
+    ],
+)
+def test_sparse_and_nested_tensors_count_by_what_they_are_made_of(outside: Tensor, values: int) -> None:
+    """Places and values; the rows of all samples. The tensor itself stays as it is."""
+    kind = type(outside)
+    trace = stepped(lambda model, x: model(x).sum() + (outside * 2).sum())
+
+    assert loaded(trace) == values
+    assert (type(outside), outside.requires_grad) == (kind, False)
+
+
+def test_a_tensor_of_the_batch_that_stays_on_the_host_is_read_and_left_alone() -> None:
+    """Beside one of the meta device it has values; the step gets them in memory of its own."""
+    lengths, seen = torch.tensor([3, 5]), list[Any]()
+
+    def step(model: nn.Module, batch: Any) -> Tensor:
+        batch[1][0] += 1
+        seen.append(batch[1].tolist())
+        loss: Tensor = model(batch[0][: int(batch[1].max())]).sum()
+        return loss
+
+    trace = trace_steps(
+        nn.Linear(16, 4), (X.to("meta"), lengths), lambda model: Prepared(lambda batch: step(model, batch)), steps=1
+    )
+
+    assert seen == [[4, 5]]
+    assert lengths.tolist() == [3, 5]
+    assert (5, 4) in {a.shape for a in trace.allocations}
+
+
 def old_weight_norm() -> nn.Module:
     """Keeps the weight that it computes as an attribute."""
     with warnings.catch_warnings():
