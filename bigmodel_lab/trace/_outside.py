@@ -191,13 +191,20 @@ def _changes(function: Callable[..., Any]) -> bool:
 
 
 def _is_fake(tensor: Tensor) -> bool:
-    """A stand-in; a nested one is a tensor around it."""
-    return isinstance(tensor, FakeTensor) or (is_jagged(tensor) and isinstance(tensor._values, FakeTensor))  # noqa: SLF001
+    """A stand-in; a nested one is a tensor around it, and so is one inside ``torch.func``."""
+    if is_jagged(tensor):
+        return isinstance(tensor._values, FakeTensor)  # noqa: SLF001
+    return isinstance(tensor, FakeTensor) or _is_wrapped(tensor)
 
 
 def _has_storage(tensor: Tensor) -> bool:
     """Of its own; sparse and nested tensors are made of others."""
-    return tensor.layout is torch.strided
+    return tensor.layout is torch.strided and not _is_wrapped(tensor)
+
+
+def _is_wrapped(tensor: Tensor) -> bool:
+    """Inside ``torch.func``, by ``vmap`` or ``grad``: its memory is that of a tensor within, which comes by itself."""
+    return bool(torch._C._functorch.is_functorch_wrapped_tensor(tensor))  # noqa: SLF001
 
 
 def _storage(tensor: Tensor) -> int | None:

@@ -318,3 +318,14 @@ def test_a_weight_that_is_computed_anew_before_use_was_not_on_the_card(
     trace = stepped(lambda model, x: model(x).sum(), model=made())
 
     assert alive_bytes(trace, trace.marks[1].position) == 4 * expected + 512
+
+
+def test_tensors_inside_torch_func_are_those_of_the_card() -> None:
+    """``vmap`` and ``grad`` wrap them, and a wrapper has no memory of its own."""
+
+    def step(model: nn.Module, x: Tensor) -> Tensor:
+        torch.func.vmap(torch.func.grad(lambda row: model(row).square().sum()))(x)
+        loss: Tensor = torch.func.vmap(lambda row: model(row).sum())(x).mean()
+        return loss
+
+    assert loaded(stepped(step)) == 0
