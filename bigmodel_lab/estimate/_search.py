@@ -10,7 +10,7 @@ from typing import TypeAlias
 from bigmodel_lab.estimate._plan import Plan
 from bigmodel_lab.estimate._range import may_stay_within, stays_within
 from bigmodel_lab.estimate._scaling import ScalingTrace
-from bigmodel_lab.memory.requests import RequestTrace
+from bigmodel_lab.memory.requests import Allocation, RequestTrace
 from bigmodel_lab.memory.settings import AllocatorSettings
 
 Report: TypeAlias = Callable[[int, int, int], None]
@@ -23,8 +23,8 @@ _NEAR = 7 / 8
 """A line near the answer is drawn through a size and this share of it."""
 _REDRAWN = 2
 """So many times a line that does not foretell its own answer is drawn anew there."""
-_STAYS = frozenset(("parameter", "gradient", "optimizer_state"))
-"""What does not grow with the samples."""
+_GROWS = frozenset(("input", "activation", "temporary"))
+"""What there is for every sample, as a rule."""
 _LARGEST = 2**24
 """More samples than that are never tried."""
 
@@ -137,18 +137,20 @@ class _Search:
 
 def _expected(trace: RequestTrace, size: int, usable_bytes: int) -> int:
     """About how many samples fill this room, from 1, when what comes and goes grows with them; without rounding and gaps."""
-    stays = grows = most = 0
-    at_peak = 0, 0
+    stays = grows = 0
+    about = float("inf")
     for entry in trace.sequence:
         one = trace.allocations[entry if entry >= 0 else ~entry]
         more = one.bytes if entry >= 0 else -one.bytes
-        stays, grows = (stays + more, grows) if one.category in _STAYS else (stays, grows + more)
-        if stays + grows > most:
-            most, at_peak = stays + grows, (stays, grows)
-    stays, grows = at_peak
-    if not grows:
-        return _FURTHER * size
-    return min(_LARGEST, max(1, size * max(0, usable_bytes - stays) // grows))
+        stays, grows = (stays, grows + more) if _comes_and_goes(one) else (stays + more, grows)
+        if grows and stays + grows * about > usable_bytes:
+            about = (usable_bytes - stays) / grows
+    return min(_LARGEST, max(1, int(size * about))) if about < float("inf") else _FURTHER * size
+
+
+def _comes_and_goes(one: Allocation) -> bool:
+    """With the samples; a workspace, which has no format, is as large for few of them."""
+    return one.category in _GROWS and bool(one.dtype)
 
 
 def _largest_below(fits: Callable[[int], bool], most: int) -> int:
