@@ -19,9 +19,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from bigmodel_lab.errors import TraceError
-from bigmodel_lab.i18n import text
 from bigmodel_lab.trace._inert import ATOMS, Inertness, contents, is_library, loaded_globals
+from bigmodel_lab.trace._spent import spent
 
 _ABSENT = object()
 _LOCKS = {type(threading.Lock()): threading.Lock, type(threading.RLock()): threading.RLock}
@@ -332,7 +331,7 @@ class Copier:
             return self._rebuilt(value)
         except _CANNOT_BE_COPIED:  # a file, a thread, an object of C++: the program uses the one that there is
             is_stream = hasattr(type(value), "__next__") and not isinstance(value, io.IOBase)
-            return _spent(self, value) if is_stream else value
+            return spent(value) if is_stream else value
 
     def _rebuilt(self, value: Any) -> Any:
         """As ``copy.deepcopy`` puts an object together, by what it says of itself."""
@@ -366,32 +365,6 @@ class Copier:
             setattr(made, name, value)
 
 
-class _Spent:
-    """Stands where a running generator of Python cannot be copied, and must not be moved on."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-
-    def __iter__(self) -> _Spent:
-        return self
-
-    def __next__(self) -> Any:
-        raise TraceError(
-            text(
-                "error.trace_generator",
-                "The step takes the next value of a {kind}, which would be gone from your own training afterwards, as it cannot be "
-                "copied. Give the value with the batch, or let the step make the {kind} itself.",
-                kind=self._kind,
-            )
-        )
-
-    send = throw = close = __next__
-
-
-def _spent(_copier: Copier, value: Any) -> _Spent:
-    return _Spent(type(value).__name__)
-
-
 _BY_TYPE: dict[type, Callable[[Copier, Any], Any]] = {
     types.FunctionType: Copier._function,  # noqa: SLF001
     types.MethodType: Copier._method,  # noqa: SLF001
@@ -405,6 +378,6 @@ _BY_TYPE: dict[type, Callable[[Copier, Any], Any]] = {
     weakref.ref: Copier._weak,  # noqa: SLF001
     **dict.fromkeys((weakref.ProxyType, weakref.CallableProxyType), Copier._proxy),  # noqa: SLF001
     torch.Generator: Copier._generator,  # noqa: SLF001
-    types.GeneratorType: _spent,
+    types.GeneratorType: lambda _copier, generator: spent(generator),
     **dict.fromkeys(_LOCKS, lambda _copier, lock: _LOCKS[type(lock)]()),
 }
