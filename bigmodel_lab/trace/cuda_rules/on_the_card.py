@@ -43,7 +43,8 @@ def _functions() -> Mapping[Callable[..., Any], Replacement]:
         Tensor.cuda: _stay,
         Tensor.is_cuda.__get__: _yes,  # type: ignore[attr-defined]
         Tensor.__format__: _format,
-        **dict.fromkeys([Tensor.numpy, Tensor.__array__], _numbers),
+        Tensor.numpy: _numbers,
+        Tensor.__array__: _numbers,
     }
 
 
