@@ -223,6 +223,8 @@ def _say_what_is_not_seen(recorder: Recorder, alive: Sequence[int]) -> None:
 def _watch(optimizer: torch.optim.Optimizer, recorder: Recorder, mode: RecordingMode) -> None:
     """Tells gradients and the optimizer's state apart, and what its own step asks for."""
     _run_like_cuda(optimizer)
+    if isinstance(optimizer, torch.optim.LBFGS):
+        recorder.note(Doubt(_of_line_search(optimizer)))
 
     def begins(*_: Any) -> None:
         for parameter in _with_gradient(optimizer):
@@ -236,6 +238,19 @@ def _watch(optimizer: torch.optim.Optimizer, recorder: Recorder, mode: Recording
 
     optimizer.register_step_pre_hook(begins)
     optimizer.register_step_post_hook(ended)
+
+
+def _of_line_search(optimizer: torch.optim.LBFGS) -> str:
+    """L-BFGS stops by values, so that a trace sees its first turn; what it collects afterwards is known by its settings."""
+    (group,) = optimizer.param_groups
+    bytes_each = sum(weight.numel() * weight.element_size() for weight in group["params"])
+    return text(
+        "trace.lbfgs",
+        "L-BFGS looks at values to end its turns: counted is the first. Later it keeps the last {history} steps and changes of the "
+        "gradient, up to {size} more.",
+        history=group["history_size"],
+        size=format_bytes(2 * group["history_size"] * bytes_each),
+    )
 
 
 def _run_like_cuda(optimizer: torch.optim.Optimizer) -> None:

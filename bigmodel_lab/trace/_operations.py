@@ -249,6 +249,8 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
         if func is _LOOKS_FOR_OVERFLOW:
             self._overflows = [*(flag for flag in self._overflows if flag() is not None), weakref.ref(args[1])]
         module = self._path.current(None if node is None else node._sequence_nr())  # noqa: SLF001
+        if _has_unknown_buffers(name):
+            self._recorder.note(Doubt(_unknown_buffers(name)))
         if follows(name):
             self._shapes.follow(name, args, outputs)
         rules, sized = self._extra.get(name, ()), self._sized.get(name)
@@ -277,6 +279,23 @@ class RecordingMode(FakeTensorMode):  # type: ignore[no-untyped-call]
                 borrowed[id(step)] = self._recorder.borrowed(step.bytes, step.label, module)
         for number in borrowed.values():
             self._recorder.given_back(number)
+
+
+@cache
+def _has_unknown_buffers(name: str) -> bool:
+    """Decompositions of matrices and Fourier transforms run in libraries whose workspaces are published nowhere."""
+    plain = name.removeprefix("aten.")
+    known = {"linalg_vector_norm", "linalg_cross", "linalg_vecdot"}
+    return plain not in known and plain.startswith(("linalg_", "_linalg_", "_fft_", "cholesky"))
+
+
+def _unknown_buffers(name: str) -> str:
+    return text(
+        "trace.unknown_buffers",
+        "{operation} runs in a library of NVIDIA whose workspace is published nowhere (cuSOLVER, cuFFT), or takes a way that depends "
+        "on values: what it needs beside its result is not counted.",
+        operation=name,
+    )
 
 
 @cache

@@ -276,3 +276,62 @@ def test_inference_is_one_pass():
     """Nothing is left over for a second pass to show."""
     estimate = estimate_memory(wide, torch.empty(4, 8), mode="inference")
     assert {mark.step for mark in estimate.trace.marks} == {-1, 0}
+
+
+def squares(count: int = 64) -> torch.Tensor:
+    """Square matrices, one per sample."""
+    return torch.empty(4, count, count)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.linalg.svdvals,
+        torch.linalg.inv,
+        torch.linalg.cholesky,
+        lambda x: torch.linalg.solve(x, x),
+        torch.linalg.matrix_exp,
+        lambda x: torch.fft.rfft2(x).abs(),
+    ],
+)
+def test_libraries_with_secret_workspaces_leave_a_doubt(function):
+    """Decompositions and Fourier transforms: what they need beside their results is published nowhere."""
+    estimate = estimate_memory(
+        lambda: nn.Linear(64, 64), squares(), step=lambda model, x: function(model(x)).sum(), optimizer="sgd"
+    )
+    assert any("published nowhere" in doubt for doubt in estimate.doubts)
+    assert estimate.fits("80GiB").verdict == "uncertain"
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        torch.linalg.vector_norm,
+        lambda x: torch.linalg.norm(x, dim=-1),
+        lambda x: torch.linalg.vecdot(x, x),
+        lambda x: torch.matmul(x, x),
+    ],
+)
+def test_norms_and_products_leave_no_doubt(function):
+    """Their buffers are known."""
+    estimate = estimate_memory(
+        lambda: nn.Linear(64, 64), squares(), step=lambda model, x: function(model(x)).sum(), optimizer="sgd"
+    )
+    assert estimate.doubts == ()
+
+
+def test_l_bfgs_says_what_its_history_takes():
+    """100 steps and changes of the gradient of 256 weights and 4 biases, each in 4 bytes."""
+    estimate = estimate_memory(
+        lambda: nn.Linear(64, 4), torch.empty(8, 64), step=lambda model, x: model(x).sum(), optimizer="lbfgs"
+    )
+    assert [doubt for doubt in estimate.doubts if "203 KiB more" in doubt]
+    assert estimate.fits("80GiB").verdict == "uncertain"
+
+
+def test_other_optimizers_have_no_history():
+    """Nothing is left open."""
+    estimate = estimate_memory(
+        lambda: nn.Linear(64, 4), torch.empty(8, 64), step=lambda model, x: model(x).sum(), optimizer="adam"
+    )
+    assert estimate.doubts == ()

@@ -162,3 +162,14 @@ def test_a_documented_model_gets_the_labels_of_its_task() -> None:
 def test_a_unet_gets_a_class_for_every_pixel() -> None:
     """Labels as large as the images."""
     assert UNet(image=16).batch(2, "meta")[1].shape == (2, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"), [("resnet", True), ("lstm", True), ("unet", True), ("gpt", False), ("linear1000", False)]
+)
+def test_convolutions_and_recurrent_layers_take_cudnn(part: str, expected: bool) -> None:
+    """Whose workspaces nobody publishes."""
+    found = [case for case in grid() if case.name.startswith(part)]
+
+    assert found
+    assert {case.takes_cudnn for case in found} == {expected}

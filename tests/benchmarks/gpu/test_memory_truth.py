@@ -81,7 +81,7 @@ def test_a_run_leaves_its_record(card: CountingCard, folder: Path, capsys: pytes
     assert [row["case"] for row in data["rows"]] == [case.name for case in chosen("linear1000")]  # type: ignore[attr-defined]
     assert data["summary"]["error_median"] == 0  # type: ignore[index]
     assert "NVIDIA H200" in text
-    assert "pass  median error 0.00%" in capsys.readouterr().out
+    assert "pass  median error 0.000%" in capsys.readouterr().out
 
 
 def test_a_run_that_misses_what_is_promised_ends_with_1(
@@ -151,7 +151,7 @@ def test_a_record_can_be_predicted_again(card: CountingCard, folder: Path, monke
     assert data["summary"]["error_most"] == pytest.approx(0.04)  # type: ignore[index]
     assert text.startswith("# memory_truth, ")
     assert text.count("```") == 2
-    assert "FAIL  median error 4.00%" in text
+    assert "FAIL  median error 4.000%" in text
 
 
 def test_a_whole_run_also_has_the_largest_micro_batches(card: CountingCard, folder: Path) -> None:
@@ -183,3 +183,33 @@ def test_the_facts_of_a_card_read_as_a_line() -> None:
 
     assert line.startswith("NVIDIA H200, 137,438,953,472 B, compute capability 9.0, torch 2.11.0+cu130")
     assert "context 123 B, cuBLAS workspace 33,554,432 B, cuBLASLt 1,048,576 B" in line
+
+
+def test_an_emulated_card_is_named_as_such_in_its_record(card: CountingCard, folder: Path) -> None:
+    """In the file's name, the data and the text; nothing is predicted yet."""
+    assert main(["--emulated", "--only", "mlp,linear", "--out", str(folder)]) == 0
+    figures, words = kept(folder)
+
+    assert next(folder.glob("*.json")).stem.endswith("memory_truth_emulated_h200")
+    assert figures["is_emulated"] is True
+    assert "(emulated)" in words
+
+
+def test_cases_with_workspaces_of_cudnn_are_left_to_real_cards(card: CountingCard, folder: Path) -> None:
+    """They are 0 where the card is emulated."""
+    assert main(["--emulated", "--only", "mlp_b64,resnet,lstm", "--out", str(folder)]) == 0
+    figures, _ = kept(folder)
+    rows = figures["rows"]
+
+    assert isinstance(rows, list)
+    assert {row["case"] for row in rows} == {case.name for case in chosen("mlp_b64")}
+
+
+def test_an_emulated_record_is_predicted_again(card: CountingCard, folder: Path) -> None:
+    """With the goals of an emulated card: one part in two thousand in the median."""
+    main(["--emulated", "--only", "mlp_b64", "--out", str(folder)])
+    main(["--against", str(next(folder.glob("*.json")))])
+    _, words = kept(folder)
+
+    assert "(at most 0.05%)" in words
+    assert "peaks reserved above the range (at most 0)" in words
