@@ -3,6 +3,9 @@
 A caching allocator is sensitive: requests that are 0.3 % larger fill other gaps, and the reserved peak of some programs
 moves by 10 %, of most by nothing. So the range comes from the program itself: the same requests are replayed with
 slightly other sizes, and the program that hardly minds gets a narrow range.
+
+Not in it: where a card is full, the allocator gives back what it caches and asks again, so that a program may run although
+the upper end lies above the card. Verdicts leave that aside, as it costs time and does not always help.
 """
 
 from __future__ import annotations
