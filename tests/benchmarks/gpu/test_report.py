@@ -110,7 +110,7 @@ def test_the_report_begins_with_the_card_and_the_verdicts() -> None:
 
     assert lines[0] == "NVIDIA H200, torch 2.11"
     assert lines[2] == "1 cases compared."
-    assert lines[3].startswith("pass  median error 0.00%")
+    assert lines[3].startswith("pass  median error 0.000%")
 
 
 def test_without_a_comparison_the_report_says_so() -> None:
