@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 Value = TypeVar("Value")
+SIXTEEN_BIT = (torch.float16, torch.bfloat16)
+"""Number formats that are narrower than fp32."""
 
 
 class _Narrowed(threading.local):

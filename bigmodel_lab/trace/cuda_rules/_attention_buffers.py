@@ -15,9 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from bigmodel_lab.trace._autocast import SIXTEEN_BIT
 from bigmodel_lab.trace.cuda_rules.base import Call, Extra, Freed, Outputs, Step, Target
 
-SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 _FLASH_ROWS = 128
 """Rows are padded to whole blocks of as many."""
 _MOST_SPLITS = 128

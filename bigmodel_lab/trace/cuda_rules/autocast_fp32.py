@@ -14,7 +14,6 @@ from bigmodel_lab.i18n import Text
 from bigmodel_lab.trace import _autocast
 from bigmodel_lab.trace.cuda_rules.base import Replacement, Rule, Target
 
-_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 _CAST = (
     "acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow layer_norm native_layer_norm "
     "group_norm frobenius_norm nuclear_norm cosine_similarity poisson_nll_loss cosine_embedding_loss dist pdist cdist "
@@ -57,7 +56,7 @@ def _in_32_bits(_target: Target, function: Callable[..., Any], args: tuple[Any, 
 
 def _wide(_target: Target, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     first = args[0] if args else kwargs.get("input")
-    is_16_bit = isinstance(first, Tensor) and first.dtype in _SIXTEEN_BIT
+    is_16_bit = isinstance(first, Tensor) and first.dtype in _autocast.SIXTEEN_BIT
     named = kwargs.get("dtype") is not None or any(isinstance(value, torch.dtype) for value in args)
     if not _autocast.is_on() or not is_16_bit or named:
         return function(*args, **kwargs)
@@ -74,7 +73,7 @@ def _softmax(
 ) -> Any:
     """From fp16 to 32 bits in one kernel, with or without autocast; bf16 is widened first."""
     x, dim, dtype = _soft_arguments(*args, **kwargs)
-    if dtype is None and _autocast.is_on() and x.dtype in _SIXTEEN_BIT:
+    if dtype is None and _autocast.is_on() and x.dtype in _autocast.SIXTEEN_BIT:
         dtype = torch.float32
     with _autocast.without_autocast():
         if x.dtype == torch.float16 and dtype == torch.float32:

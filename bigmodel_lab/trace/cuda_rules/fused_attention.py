@@ -15,9 +15,8 @@ from torch.backends.cuda import flash_sdp_enabled, mem_efficient_sdp_enabled
 from torch.nn import functional as F
 
 from bigmodel_lab.i18n import Text
-from bigmodel_lab.trace._autocast import in_autocast_dtype, without_autocast
+from bigmodel_lab.trace._autocast import SIXTEEN_BIT, in_autocast_dtype, without_autocast
 from bigmodel_lab.trace.cuda_rules._attention_buffers import (
-    SIXTEEN_BIT,
     efficient_backward,
     efficient_forward,
     flash_backward,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bigmodel_lab.i18n import Text
+from bigmodel_lab.trace._autocast import SIXTEEN_BIT
 from bigmodel_lab.trace.cuda_rules.base import Call, Extra, Rule, Target
 
 _NUMBER = 4
@@ -78,7 +79,7 @@ def _group_backward(call: Call, _target: Target) -> Iterable[Extra]:
 
 
 def _is_16_bit(x: Tensor) -> bool:
-    return x.dtype in {torch.float16, torch.bfloat16}
+    return x.dtype in SIXTEEN_BIT
 
 
 def _is_last(x: Tensor) -> bool:

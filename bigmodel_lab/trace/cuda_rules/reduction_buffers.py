@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from bigmodel_lab.i18n import Text
+from bigmodel_lab.trace._autocast import SIXTEEN_BIT
 from bigmodel_lab.trace.cuda_rules._iteration import walk
 from bigmodel_lab.trace.cuda_rules._reduce import Kernel, buffer_bytes
 from bigmodel_lab.trace.cuda_rules.base import Call, Extra, ExtraMemory, Rule, Target
 
-_SIXTEEN_BIT = (torch.float16, torch.bfloat16)
 _LABEL = "reduction buffer"
 
 
@@ -49,7 +49,7 @@ def adding(dtype: torch.dtype) -> Kernel:
     Args:
         dtype: Format of what is added.
     """
-    return Kernel(4, 2, 8) if dtype in _SIXTEEN_BIT else Kernel(dtype.itemsize, dtype.itemsize)
+    return Kernel(4, 2, 8) if dtype in SIXTEEN_BIT else Kernel(dtype.itemsize, dtype.itemsize)
 
 
 def sum_buffers(x: Tensor, dims: Sequence[int], target: Target) -> list[Extra]:
@@ -67,7 +67,7 @@ def _added(call: Call, target: Target) -> Iterable[Extra]:
     """Of another format than the result, a copy is made first, unless 16 bits are added in 32."""
     x, result = call.args[0], _first(call.outputs)
     dtype = x.dtype
-    if dtype != result.dtype and not (dtype in _SIXTEEN_BIT and result.dtype == torch.float32):
+    if dtype != result.dtype and not (dtype in SIXTEEN_BIT and result.dtype == torch.float32):
         dtype = result.dtype
         yield Extra(x.numel() * dtype.itemsize, "copy in the format of the result")
     yield from reduction(x, _dims(call, 1), adding(dtype), target, result.element_size())
